@@ -1,0 +1,75 @@
+"""Every error that a user may meet, and what happens next.
+
+    AutomlImgError              one sentence: the rule, the value, what to do; exit code 1
+    |- SettingsError            what was asked for cannot be done; nothing was started
+    |  `- SpaceError            a hyperparameter, range or preset is not valid
+    |- DataError                the images, labels or splits cannot be used
+    |- WeightsError             pretrained weights cannot be had
+    |- RunError                 a run folder is missing, taken or unreadable
+    |- SearchError              the search ended without one usable trial
+    |- ExportError              the exported model does not predict what the trained one did
+    `- TrialFailed              one trial ends, the search goes on
+       |- Diverged              first loss that is not a finite number
+       `- OutOfMemory           the model at its batch size does not fit
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AutomlImgError(Exception):
+    """Base of all errors whose message is written for the user."""
+
+
+class SettingsError(AutomlImgError):
+    """What was asked for cannot be done; nothing was started."""
+
+
+class SpaceError(SettingsError):
+    """A hyperparameter, a range or a preset is not valid."""
+
+
+class DataError(AutomlImgError):
+    """The images, labels or splits cannot be used."""
+
+
+class WeightsError(AutomlImgError):
+    """Pretrained weights cannot be had."""
+
+
+class RunError(AutomlImgError):
+    """A run folder is missing, already taken, or cannot be read."""
+
+
+class SearchError(AutomlImgError):
+    """The search ended without one usable trial."""
+
+
+class ExportError(AutomlImgError):
+    """The exported model does not predict what the trained model predicted."""
+
+
+class TrialFailed(AutomlImgError):
+    """One trial ends with this reason; the search goes on."""
+
+    reason = "error"
+
+
+class Diverged(TrialFailed):
+    """The loss of a trial is not a finite number any more."""
+
+    reason = "diverged"
+
+
+class OutOfMemory(TrialFailed):
+    """A trial needs more memory than there is."""
+
+    reason = "out of memory"
+
+
+def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+    """A hint for a name that was not found: ``"; did you mean 'cnn.depth'?"`` or ``""``."""
+    close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""

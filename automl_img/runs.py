@@ -1,0 +1,189 @@
+"""The run folder: the interface between the search and everything that comes after it.
+
+    runs/NAME/
+      run.json               command, settings, versions, hardware, data, status, seconds a phase
+      space.yaml             the search space
+      split.csv              path, label and split of each image used
+      left_out.jsonl         images that were not used, with the reason
+      study.db               the Optuna study (SQLite)
+      trials.jsonl           one TrialRecord a line, written as each trial ends
+      winner.json            parameters and history of the retrained winner
+      test.json              scores on the test images
+      predictions/           test.npz, trial-00007.npz (validation): labels, probabilities, names
+      thumbnails/            000123.webp: some test images, by their row in predictions/test.npz
+      model.keras            the exported model
+      report.html, report.json
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from automl_img.errors import RunError
+from automl_img.files import append_json_line, read_json_lines, replacing, write_json
+from automl_img.trials import TrialRecord
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions on one split.
+
+    Attributes:
+        labels: int64, shape (images,): the true class of each image.
+        probabilities: float32, shape (images, classes): rows sum to 1.
+        names: file names relative to the data, length ``images``.
+    """
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder; every file of it is written whole or not at all."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def study(self) -> Path:
+        return self.path / "study.db"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model.keras"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """``run.json``.
+
+        Raises:
+            RunError: it is missing or damaged.
+        """
+        try:
+            return dict(json.loads((self.path / "run.json").read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise RunError(f"{self.path} is not a run folder: it has no run.json") from None
+        except (OSError, ValueError) as error:
+            raise RunError(f"run.json of {self.path} cannot be read: {error}") from None
+
+    def update_info(self, **values: Any) -> None:
+        """Set top-level keys of ``run.json``."""
+        write_json(self.path / "run.json", {**self.info, **values})
+
+    def trials(self) -> list[TrialRecord]:
+        """The records of all trials that ended, in order of their numbers."""
+        lines = read_json_lines(self.path / "trials.jsonl")
+        return sorted((TrialRecord.from_json(line) for line in lines), key=lambda t: t.number)
+
+    def append_trial(self, record: TrialRecord) -> None:
+        """Keep the record of a trial that ended."""
+        append_json_line(self.path / "trials.jsonl", record.to_json())
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """The JSON file ``name`` of the run; None where the run has not come so far."""
+        path = self.path / name
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    def write_json(self, name: str, value: Any) -> None:
+        write_json(self.path / name, value)
+
+    def trial_folder(self, number: int) -> Path:
+        """The folder of one trial, named by its number and never by its parameters."""
+        return self.path / "trials" / f"{number:05d}"
+
+    def write_predictions(self, name: str, predictions: Predictions) -> None:
+        """Keep predictions as ``predictions/NAME.npz``."""
+        with replacing(self.path / "predictions" / f"{name}.npz") as temporary:
+            np.savez_compressed(
+                temporary,
+                labels=predictions.labels.astype(np.int64),
+                probabilities=predictions.probabilities.astype(np.float32),
+                names=np.array(predictions.names, dtype=np.str_),
+            )
+
+    def read_predictions(self, name: str) -> Predictions | None:
+        """``predictions/NAME.npz``, or None where there is no such file."""
+        path = self.path / "predictions" / f"{name}.npz"
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as arrays:
+            return Predictions(
+                arrays["labels"], arrays["probabilities"], tuple(arrays["names"].tolist())
+            )
+
+
+def create_run(out: Path, name: str, info: dict[str, Any]) -> Run:
+    """Make the run folder ``out/name`` with its ``run.json``.
+
+    Raises:
+        RunError: there is such a run already, or the folder cannot be made.
+    """
+    path = out.absolute() / name
+    try:
+        path.mkdir(parents=True, exist_ok=False)
+    except FileExistsError:
+        raise RunError(
+            f"a run named {name!r} exists already in {out}; choose another --name"
+        ) from None
+    except OSError as error:
+        raise RunError(f"the run folder {path} cannot be made: {error.strerror}") from None
+    write_json(path / "run.json", info)
+    return Run(path)
+
+
+def open_run(path: Path) -> Run:
+    """The run in the folder ``path``.
+
+    Raises:
+        RunError: it is no run folder.
+    """
+    run = Run(path.absolute())
+    if not (run.path / "run.json").is_file():
+        raise RunError(f"{path} is not a run folder: it has no run.json")
+    return run
+
+
+def all_runs(out: Path) -> list[Run]:
+    """The runs in ``out``, newest first."""
+    found = [Run(path.parent.absolute()) for path in out.glob("*/run.json")]
+    return sorted(found, key=lambda run: (run.info.get("started") or 0.0, run.name), reverse=True)
+
+
+def find_run(name: str | Path | None, out: Path) -> Run:
+    """The run ``name``, a folder or the name of one in ``out``; the newest one for None.
+
+    Raises:
+        RunError: there is no such run.
+    """
+    if name is None:
+        runs = all_runs(out)
+        if not runs:
+            raise RunError(f"there is no run in {out}; start one with: automl-img search")
+        return runs[0]
+    for path in (Path(name), out / name):
+        if (path / "run.json").is_file():
+            return open_run(path)
+    known = ", ".join(run.name for run in all_runs(out)[:5]) or "none yet"
+    raise RunError(f"there is no run {str(name)!r} in {out}; runs there: {known}")
+
+
+def remove_folders(paths: Iterable[Path]) -> None:
+    """Delete folders that hold nothing anyone needs any more."""
+    for path in paths:
+        shutil.rmtree(path, ignore_errors=True)

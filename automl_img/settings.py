@@ -1,0 +1,102 @@
+"""What a user may ask of a search; checked here, before anything is started."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from automl_img.errors import SettingsError, did_you_mean
+
+DEFAULTS_FILE = "automl-img.toml"
+
+
+class SearchSettings(BaseModel):
+    """The settings of one search.
+
+    Attributes:
+        data: a folder, a CSV file, a zip or tar archive, or the name of a built-in data set.
+        budget: trials to run, at least 1.
+        space: the name of a preset in ``search_spaces/``, or a YAML file.
+        search: ranges by hyperparameter, as typed: ``{"cnn.filters": "16..64"}``.
+        fix: values by hyperparameter, as typed: ``{"batch_size": "64"}``.
+        sampler: who suggests.
+        max_epochs: the most that one trial trains, at least 1.
+        image_size: side in pixels, 8 to 1024; None chooses it from the data.
+        seed: of splits, suggestions and weights; 0 is a seed.
+        workers: trials at a time; None chooses from the machine.
+        gpus_per_trial: GPUs of one trial, fractions allowed; None takes one where there is one.
+        name: of the run folder; None makes one from the data and the time.
+        out: the folder of all run folders.
+        limit_per_class: at most so many images a class and split, a seeded part.
+        class_weights: "balanced" weighs each class by the inverse of its frequency.
+        path_column, label_column, split_column: columns of a table; None finds them by name.
+        weights_dir: a folder with ImageNet weight files, searched before the Keras cache.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: str = "digits"
+    budget: int = Field(default=30, ge=1)
+    space: str = "cnn"
+    search: dict[str, str] = Field(default_factory=dict)
+    fix: dict[str, str] = Field(default_factory=dict)
+    sampler: Literal["tpe", "random", "grid"] = "tpe"
+    max_epochs: int = Field(default=30, ge=1)
+    image_size: int | None = Field(default=None, ge=8, le=1024)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    workers: int | None = Field(default=None, ge=1)
+    gpus_per_trial: float | None = Field(default=None, ge=0)
+    name: str | None = Field(default=None, min_length=1, max_length=100)
+    out: str = "runs"
+    limit_per_class: int | None = Field(default=None, ge=1)
+    class_weights: Literal["balanced", "none"] = "none"
+    path_column: str | None = None
+    label_column: str | None = None
+    split_column: str | None = None
+    weights_dir: str | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_file_name(cls, name: str | None) -> str | None:
+        if name is not None and (name.startswith(".") or set(name) & set('/\\:*?"<>|\0\n')):
+            raise ValueError("a run's name must be a plain file name")
+        return name
+
+
+def check(values: dict[str, Any]) -> SearchSettings:
+    """``values`` as settings.
+
+    Raises:
+        SettingsError: a name is unknown or a value out of bounds.
+    """
+    try:
+        return SearchSettings(**values)
+    except ValidationError as error:
+        raise SettingsError(_sentence(error)) from None
+
+
+def folder_defaults(folder: Path) -> dict[str, Any]:
+    """The settings in ``automl-img.toml`` of ``folder``; empty where there is no such file.
+
+    Raises:
+        SettingsError: the file is not TOML.
+    """
+    path = folder / DEFAULTS_FILE
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} must be valid TOML, but {error}; mend it or remove it") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"there is no setting {name!r}{did_you_mean(name, SearchSettings.model_fields)}"
+    rule = first["msg"].removeprefix("Value error, ")
+    return f"{name.replace('_', '-')}: {rule[0].lower()}{rule[1:]}, but got {first['input']!r}"

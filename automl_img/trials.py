@@ -1,0 +1,138 @@
+"""The values of a trial: what to train, what each epoch gave, how it ended."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from dataclasses import dataclass
+from typing import Any
+
+Value = bool | int | float | str
+Params = dict[str, Value]
+
+
+class TrialState(enum.StrEnum):
+    """How a trial ended, in Optuna's words."""
+
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What one epoch gave.
+
+    Attributes:
+        epoch: epochs trained so far, from 1.
+        loss: mean training loss, with regularisation, augmentation and label smoothing.
+        accuracy: training accuracy, on augmented images, in [0, 1].
+        val_loss: plain cross-entropy on the validation images, so that trials compare; None when
+            there is no validation (the retraining).
+        val_accuracy: in [0, 1]; None when there is no validation.
+        seconds: wall time of the epoch, validation included.
+        learning_rate: the rate of this epoch.
+    """
+
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    seconds: float
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """All that a worker needs to train one trial; plain values, so that it travels as JSON.
+
+    Attributes:
+        number: the number of the trial in the study, from 0.
+        params: every active hyperparameter, searched or not.
+        seed: of the weights, the shuffling and the augmentation.
+        max_epochs: upper bound of epochs; schedules span it.
+        pixels: folder of the pixel cache with the training and validation images; it holds no
+            test image.
+        rows: ``.npz`` file with ``train`` and ``validation``, int64 rows of that cache.
+        train_on_all: train on both, without validation, as the winner is.
+        class_names: names in the order of the labels.
+        class_weights: one weight a class, or empty for none.
+        flips: whether mirrored images keep their class, which decides the default augmentation.
+        folder: absolute path of the trial's own folder in the run folder.
+        weights: file of pretrained weights for each backbone that needs one.
+    """
+
+    number: int
+    params: Params
+    seed: int
+    max_epochs: int
+    pixels: str
+    rows: str
+    train_on_all: bool
+    class_names: tuple[str, ...]
+    class_weights: tuple[float, ...]
+    flips: bool
+    folder: str
+    weights: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One line of ``trials.jsonl``: how a trial went.
+
+    Attributes:
+        number: the number in the study, from 0; numbers ascend but may have gaps.
+        state: complete, pruned (stopped by a rung or by the user) or failed.
+        stop_reason: "finished", "early stopping", "rung N" (N epochs), "interrupted", "diverged",
+            "out of memory" or "error".
+        params: every active hyperparameter.
+        seed: the trial's own.
+        started, ended: seconds since 1970, UTC.
+        epochs: results, in order of epochs.
+        error: the message of a failure, else None.
+        parameters: trainable and frozen parameters of the model; None when it was never built.
+        ms_per_image: validation time of one image in milliseconds; None when never measured.
+    """
+
+    number: int
+    state: TrialState
+    stop_reason: str
+    params: Params
+    seed: int
+    started: float
+    ended: float
+    epochs: tuple[EpochResult, ...] = ()
+    error: str | None = None
+    parameters: int | None = None
+    ms_per_image: float | None = None
+
+    @property
+    def best(self) -> EpochResult | None:
+        """The epoch with the highest validation accuracy; among equals the lowest loss."""
+        scored = [result for result in self.epochs if result.val_accuracy is not None]
+        return max(scored, key=_quality, default=None)
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary; ``from_json`` gives the record back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> TrialRecord:
+        """The record of a line of ``trials.jsonl``; unknown keys of later versions are ignored."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        kept = {key: item for key, item in value.items() if key in known}
+        kept["state"] = TrialState(kept["state"])
+        kept["epochs"] = tuple(_epoch_from_json(item) for item in kept.get("epochs", ()))
+        return cls(**kept)
+
+
+def _quality(result: EpochResult) -> tuple[float, float]:
+    accuracy = result.val_accuracy if result.val_accuracy is not None else -1.0
+    loss = result.val_loss if result.val_loss is not None else float("inf")
+    return accuracy, -loss
+
+
+def _epoch_from_json(value: dict[str, Any]) -> EpochResult:
+    # A not-finite loss is null in JSON; it was a NaN or an infinity, and a NaN tells that.
+    return EpochResult(**{**value, "loss": float("nan") if value["loss"] is None else value["loss"]})
