@@ -33,9 +33,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8, whole or not at all."""
+    """Write ``text`` as UTF-8, whole or not at all; what UTF-8 cannot hold is written as ``\\udcff``."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -50,7 +50,7 @@ def append_json_line(path: Path, value: Any) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(json_safe(value), ensure_ascii=False)
-    with path.open("a+", encoding="utf-8") as stream:
+    with path.open("a+", encoding="utf-8", errors="backslashreplace") as stream:
         if _ends_torn(path):
             stream.write("\n")
         stream.write(line + "\n")

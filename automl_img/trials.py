@@ -54,7 +54,8 @@ class TrialSpec:
         max_epochs: upper bound of epochs; schedules span it.
         pixels: folder of the pixel cache with the training and validation images; it holds no
             test image.
-        rows: ``.npz`` file with ``train`` and ``validation``, int64 rows of that cache.
+        rows: ``.npz`` file with ``train`` and ``validation``, int64 rows of that cache, and
+            ``labels``, int64, one for each row of the cache (-1 where the row is not used).
         train_on_all: train on both, without validation, as the winner is.
         class_names: names in the order of the labels.
         class_weights: one weight a class, or empty for none.

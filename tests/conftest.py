@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.pictures import class_folders
+
+SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test reads or leaves anything in the user's own cache."""
+    cache = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("AUTOML_IMG_CACHE", str(cache))
+    return cache
+
+
+@pytest.fixture(scope="session")
+def shared_archive() -> Iterator[Callable[[str], Path]]:
+    """The path of an archive of real images in ../shared/data; skips where it is missing.
+
+    On CI the images are there, and a skip would hide a defect, so it fails instead.
+    """
+
+    def find(name: str) -> Path:
+        path = SHARED / name
+        if not path.exists():
+            reason = f"../shared/data/{name} is not on this machine"
+            pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+        return path
+
+    yield find
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of three class folders with 20 small PNG files each."""
+    return class_folders(tmp_path / "photos")
