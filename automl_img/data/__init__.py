@@ -1,0 +1,1 @@
+"""Images in: from what the user names to memory-mapped pixels and batches."""

@@ -1,0 +1,198 @@
+"""One row an image, in columns: a million images are a few arrays, not a million objects."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from automl_img.data import threads
+from automl_img.data.decode import DIGEST_BYTES, Header, inspect, quiet
+from automl_img.data.listing import SPLITS, LeftOut, Listing
+from automl_img.errors import DataError
+from automl_img.events import Listener, ignore
+
+Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+SMALL_SIDE = 64
+LARGE_SIDE = 128
+SMALLEST_SIDE = 8
+
+
+@dataclass(frozen=True)
+class DataIndex:
+    """The images that are used.
+
+    Attributes:
+        paths: absolute paths.
+        names: names to show, relative to the root of the data, valid unicode.
+        labels: int64, shape (images,): places in ``class_names``.
+        class_names: sorted as people do, "2" before "10"; each has an image.
+        splits: int8, shape (images,): places in ``SPLITS``; None where no splits came.
+        widths, heights: int32, shape (images,), pixels.
+        grey: bool, shape (images,).
+        digests: uint8, shape (images, 16), of the content of the files.
+        left_out: images and classes that are not used, with the reason.
+    """
+
+    paths: tuple[str, ...]
+    names: tuple[str, ...]
+    labels: Ints
+    class_names: tuple[str, ...]
+    splits: npt.NDArray[np.int8] | None
+    widths: npt.NDArray[np.int32]
+    heights: npt.NDArray[np.int32]
+    grey: Mask
+    digests: npt.NDArray[np.uint8]
+    left_out: tuple[LeftOut, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def channels(self) -> int:
+        """1 where all images are grey, else 3."""
+        return 1 if bool(self.grey.all()) else 3
+
+    @property
+    def image_size(self) -> int:
+        """The side in pixels to train at: the images' own, in the median, up to 64; else 128."""
+        if not len(self):
+            return LARGE_SIDE
+        side = round(float(np.median(np.minimum(self.widths, self.heights))))
+        return max(SMALLEST_SIDE, side) if side <= SMALL_SIDE else LARGE_SIDE
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hex digits that change with any name, label, split or content."""
+        digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+        for texts in (self.names, self.class_names):
+            digest.update("\0".join(texts).encode("utf-8"))
+            digest.update(b"\0\0")
+        for array in (self.labels, self.splits, self.digests):
+            digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def without(self, rows: npt.ArrayLike, reason: str | list[str]) -> DataIndex:
+        """This index without ``rows``; a class that has no image left goes too.
+
+        Args:
+            rows: int64 rows.
+            reason: one for all rows, or one for each.
+        """
+        gone = np.asarray(rows, dtype=np.int64)
+        reasons = [reason] * len(gone) if isinstance(reason, str) else reason
+        left = [
+            LeftOut(self.names[row], why) for row, why in zip(gone.tolist(), reasons, strict=True)
+        ]
+        kept = np.ones(len(self), dtype=np.bool_)
+        kept[gone] = False
+        return self._keep(kept, left)
+
+    def limit_per_class(self, most: int, seed: int) -> DataIndex:
+        """At most ``most`` images of each class in each split that came; a seeded part of them.
+
+        What is over is not listed as left out: nothing is wrong with it.
+        """
+        splits = np.zeros(len(self), np.int8) if self.splits is None else self.splits
+        kept = np.zeros(len(self), dtype=np.bool_)
+        groups = splits.astype(np.int64) * len(self.class_names) + self.labels
+        order = np.argsort(groups, kind="stable")
+        for rows in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
+            if len(rows):
+                rng = np.random.default_rng([seed, int(groups[rows[0]])])
+                kept[rng.permutation(rows)[:most]] = True
+        return self._keep(kept, [])
+
+    def _keep(self, kept: Mask, left_out: list[LeftOut]) -> DataIndex:
+        rows = np.flatnonzero(kept)
+        used = np.unique(self.labels[rows])
+        lost = [name for at, name in enumerate(self.class_names) if at not in set(used.tolist())]
+        return DataIndex(
+            paths=tuple(self.paths[row] for row in rows.tolist()),
+            names=tuple(self.names[row] for row in rows.tolist()),
+            labels=np.searchsorted(used, self.labels[rows]).astype(np.int64),
+            class_names=tuple(self.class_names[label] for label in used.tolist()),
+            splits=None if self.splits is None else self.splits[rows],
+            widths=self.widths[rows],
+            heights=self.heights[rows],
+            grey=self.grey[rows],
+            digests=self.digests[rows],
+            left_out=(*self.left_out, *left_out, *(class_left_out(name) for name in lost)),
+        )
+
+
+def read_index(listing: Listing, listener: Listener = ignore) -> DataIndex:
+    """Read every file of ``listing`` once, for its header and its content's digest.
+
+    What is no image is left out with its reason, and so is a class without any image left.
+
+    Raises:
+        DataError: not one image can be used.
+    """
+    headers: list[Header | str] = []
+    with quiet():
+        chunks = threads.in_chunks(
+            lambda rows: [_inspect(listing.paths[row]) for row in rows],
+            len(listing.paths),
+            threads.cores(),
+            listener,
+        )
+        for chunk in chunks:
+            headers.extend(chunk)
+    rows = [row for row, header in enumerate(headers) if isinstance(header, Header)]
+    good = [header for header in headers if isinstance(header, Header)]
+    bad = [LeftOut(listing.names[at], h) for at, h in enumerate(headers) if isinstance(h, str)]
+    class_names = sorted({listing.labels[row] for row in rows}, key=natural)
+    place = {name: at for at, name in enumerate(class_names)}
+    lost = [class_left_out(name) for name in listing.classes if name not in place]
+    left_out = (*listing.left_out, *bad, *lost)
+    if not rows:
+        first = left_out[0] if left_out else LeftOut(listing.name, "empty")
+        raise DataError(
+            f"{listing.name} must hold images that can be read, but not one of {len(left_out):,} "
+            f"can be used (first: {first.name}: {first.reason})"
+        )
+    return DataIndex(
+        paths=tuple(listing.paths[row] for row in rows),
+        names=tuple(listing.names[row] for row in rows),
+        labels=np.array([place[listing.labels[row]] for row in rows], dtype=np.int64),
+        class_names=tuple(class_names),
+        splits=_splits(listing, rows),
+        widths=np.array([header.width for header in good], dtype=np.int32),
+        heights=np.array([header.height for header in good], dtype=np.int32),
+        grey=np.array([header.grey for header in good], dtype=np.bool_),
+        digests=np.frombuffer(b"".join(header.digest for header in good), dtype=np.uint8).reshape(
+            -1, DIGEST_BYTES
+        ),
+        left_out=left_out,
+    )
+
+
+def natural(name: str) -> tuple[list[str | int], str]:
+    """A sort key by which "image 2" comes before "image 10"; case counts only among equals."""
+    parts = re.split(r"([0-9]+)", name)
+    keys = [int(part) if at % 2 else part.casefold() for at, part in enumerate(parts)]
+    return keys, name
+
+
+def class_left_out(name: str) -> LeftOut:
+    """The note on a class that is not used."""
+    return LeftOut(name, "no image of this class is left", "class")
+
+
+def _inspect(path: str) -> Header | str:
+    try:
+        return inspect(path)
+    except DataError as error:
+        return str(error)
+
+
+def _splits(listing: Listing, rows: list[int]) -> npt.NDArray[np.int8] | None:
+    if listing.splits is None:
+        return None
+    return np.array([SPLITS.index(listing.splits[row]) for row in rows], dtype=np.int8)

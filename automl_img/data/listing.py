@@ -1,0 +1,117 @@
+"""What a source found: one row an image, before any file was opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from automl_img import plugins
+from automl_img.data import sources
+from automl_img.errors import DataError, did_you_mean
+from automl_img.events import Listener, ignore
+
+SPLITS = ("train", "validation", "test")
+SPELLINGS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+IMAGE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table that the user named; None finds a column by its usual names."""
+
+    path: str | None = None
+    label: str | None = None
+    split: str | None = None
+
+    def named(self) -> tuple[str, ...]:
+        """The options that were given, as typed on the command line."""
+        given = {"path": self.path, "label": self.label, "split": self.split}
+        return tuple(f"--{name}-column" for name, value in given.items() if value is not None)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An image or a class that is not used, and why."""
+
+    name: str
+    reason: str
+    what: Literal["image", "class"] = "image"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The images of a data set by columns, in a fixed order.
+
+    Attributes:
+        name: short, for the run's name: "digits", "photos".
+        kind: the source: "folder", "table", "archive" or "builtin".
+        paths: absolute paths.
+        names: paths relative to the root of the data, with "/", valid unicode.
+        labels: class names, one an image.
+        splits: "train", "validation" or "test", one an image; None where none came.
+        classes: every class name seen, also of those without an image.
+        left_out: images that cannot be listed, with the reason.
+    """
+
+    name: str
+    kind: str
+    paths: tuple[str, ...]
+    names: tuple[str, ...]
+    labels: tuple[str, ...]
+    splits: tuple[str, ...] | None
+    classes: tuple[str, ...]
+    left_out: tuple[LeftOut, ...] = ()
+
+
+def listing_of(data: str, columns: Columns, cache: Path, listener: Listener = ignore) -> Listing:
+    """The images that ``data`` names, as typed by the user.
+
+    Raises:
+        DataError: ``data`` is nothing that a source takes, or holds no image.
+        SettingsError: a column was named that is not there.
+    """
+    found = plugins.leaves(sources)
+    for source in found:
+        # In the order of their names, so that a built-in name comes before a folder.
+        if source.accepts(data):
+            listing: Listing = source.listing(data, columns, cache, listener)
+            if not listing.paths and not listing.left_out:
+                raise DataError(
+                    f"{data} must hold images in class folders, but it has none; "
+                    f"images end in {', '.join(sorted(IMAGE_SUFFIXES))}"
+                )
+            return listing
+    known = plugins.leaf(sources, "builtin").NAMES
+    accepted = "; ".join(source.WHAT for source in found)
+    rule = "is of no known kind" if Path(data).expanduser().exists() else "does not exist"
+    raise DataError(f"{data!r} {rule}{did_you_mean(data, known)}; what is taken: {accepted}")
+
+
+def valid_unicode(text: str) -> str:
+    """``text`` with the surrogates of an undecodable file name as backslash escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is none of the user's images: dot files, and what macOS adds."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def is_image_name(name: str) -> bool:
+    """Whether the file name ends as images do, in any case."""
+    stem, dot, suffix = name.rpartition(".")
+    return bool(stem and dot) and f".{suffix.lower()}" in IMAGE_SUFFIXES
+
+
+def as_sentence(items: Sequence[str], most: int = 5) -> str:
+    """``"'a', 'b' and 3 more"``."""
+    shown = ", ".join(repr(item) for item in items[:most])
+    return f"{shown} and {len(items) - most:,} more" if len(items) > most else shown

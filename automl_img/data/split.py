@@ -1,0 +1,135 @@
+"""Training, validation and test images: those that come with the data, and what is missing, cut.
+
+    came with the data        cut
+    nothing                   80 % training, 10 % validation, 10 % test
+    train                     the same, out of train
+    train, test               validation: 1/9 of train (10 of 90)
+    train, validation         test: 1/9 of train
+    train, validation, test   nothing
+
+A cut is stratified (by class), seeded, and keeps identical files of a class together. A class with
+three different images or more in the pool has at least one in each part; one with fewer goes to
+training.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from automl_img.data.index import DataIndex, Ints, Mask
+from automl_img.data.listing import SPLITS
+from automl_img.errors import DataError
+
+FRACTION = 0.1
+FRACTION_OF_TRAIN = 1 / 9
+FEWEST = 3
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of a ``DataIndex``, int64, ascending, each row in at most one part."""
+
+    train: Ints
+    validation: Ints
+    test: Ints
+
+    def parts(self) -> dict[str, Ints]:
+        """The rows by the name of the part."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    def keep(self, kept: Mask) -> Split:
+        """The rows as they are numbered after those that are not ``kept`` went."""
+        number = np.cumsum(kept) - 1
+        return Split(*(number[rows[kept[rows]]] for rows in self.parts().values()))
+
+
+def cut(index: DataIndex, seed: int) -> Split:
+    """The parts of ``index``.
+
+    Raises:
+        DataError: there is no training split, fewer than two classes in it, or too few images.
+    """
+    given = _given(index)
+    if not len(given["train"]):
+        raise DataError(
+            "the data must have training images, but all come as validation or test; "
+            "mend the splits, or give the data without any"
+        )
+    missing = [part for part in ("validation", "test") if not len(given[part])]
+    if missing:
+        fraction = FRACTION if len(missing) == 2 else FRACTION_OF_TRAIN
+        taken = _cut_away(index, given["train"], missing, fraction, seed)
+        given = {**given, **taken}
+    split = Split(given["train"], given["validation"], given["test"])
+    check(index, split)
+    return split
+
+
+def check(index: DataIndex, split: Split) -> None:
+    """Whether there is enough to train and to measure.
+
+    Raises:
+        DataError: there is not.
+    """
+    trained = np.unique(index.labels[split.train])
+    if len(trained) < 2:
+        names = [index.class_names[label] for label in trained]
+        raise DataError(
+            "classification needs training images of at least two classes, but there "
+            + (f"is only one class: {names[0]!r}" if names else "is none")
+        )
+    for name, rows in split.parts().items():
+        if not len(rows):
+            raise DataError(
+                f"too few images to split: none is left for {name}; give a class with at least "
+                f"{FEWEST} different images, or more of them"
+            )
+
+
+def _given(index: DataIndex) -> dict[str, Ints]:
+    if index.splits is None:
+        empty = np.zeros(0, dtype=np.int64)
+        return {"train": np.arange(len(index)), "validation": empty, "test": empty}
+    return {name: np.flatnonzero(index.splits == at) for at, name in enumerate(SPLITS)}
+
+
+def _cut_away(
+    index: DataIndex, pool: Ints, missing: list[str], fraction: float, seed: int
+) -> dict[str, Ints]:
+    """The rows of ``pool`` for each of ``missing``, and what stays for "train"."""
+    part_of = np.zeros(len(pool), dtype=np.int64)
+    group_of = identical(index, pool)
+    firsts = np.unique(group_of, return_index=True)[1]
+    label_of_group = index.labels[pool][firsts]
+    for label in np.unique(label_of_group):
+        groups = np.flatnonzero(label_of_group == label)
+        if len(groups) < FEWEST:
+            continue
+        rng = np.random.default_rng(np.random.SeedSequence([seed, int(label)]))
+        shuffled = rng.permutation(groups)
+        each = max(1, int(len(groups) * fraction + 0.5))
+        for number in range(len(missing)):
+            chosen = shuffled[number * each : (number + 1) * each]
+            part_of[np.isin(group_of, chosen)] = number + 1
+    names = ["train", *missing]
+    return {name: pool[part_of == number] for number, name in enumerate(names)}
+
+
+def identical(index: DataIndex, rows: npt.NDArray[np.int64]) -> Ints:
+    """A number for each of ``rows``, equal where files of one class are identical.
+
+    Numbers follow class and content, not the order of the files, so that a renamed file does not
+    change a cut.
+    """
+    halves = np.ascontiguousarray(index.digests[rows]).view(np.uint64)
+    keys = (halves[:, 1], halves[:, 0], index.labels[rows])
+    order = np.lexsort(keys)
+    new = np.zeros(len(rows), dtype=np.int64)
+    for key in keys:
+        new[1:] |= key[order][1:] != key[order][:-1]
+    numbers = np.empty(len(rows), dtype=np.int64)
+    numbers[order] = np.cumsum(new)
+    return numbers
