@@ -1,0 +1,208 @@
+"""All that a run folder knows, read once into one frozen value: the facts, and no drawing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+
+from automl_img.report.facts import Data, Search, Test, Winner, known_epochs
+from automl_img.report.privacy import without_paths, without_paths_in
+from automl_img.runs import Predictions, Run
+from automl_img.trials import TrialRecord, TrialState
+
+FINALISTS = 5
+PICTURES = 160
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Card:
+    """The facts of a run; anything that the run folder lacks is None or empty.
+
+    Attributes:
+        name: of the run.
+        info: ``run.json``, without absolute paths.
+        data, search: parts of it.
+        trials: all records, in order of numbers, error texts without absolute paths.
+        winner: the retrained winner.
+        test: its scores on the test images.
+        predictions: of the test images.
+        finalists: predictions of the best trials on the validation images, by number.
+        thumbnails: WebP bytes by row of ``predictions``.
+        groups: why each thumbnail was chosen, by row: "mistake", "unsure" or "random".
+        notes: what could not be read, in sentences.
+    """
+
+    name: str
+    info: dict[str, Any]
+    data: Data
+    search: Search
+    trials: tuple[TrialRecord, ...]
+    winner: Winner | None
+    test: Test | None
+    predictions: Predictions | None
+    finalists: dict[int, Predictions]
+    thumbnails: dict[int, bytes]
+    groups: dict[int, str]
+    notes: tuple[str, ...]
+
+    @cached_property
+    def usable(self) -> tuple[TrialRecord, ...]:
+        """Trials that reached a validation accuracy."""
+        return tuple(trial for trial in self.trials if trial.best is not None)
+
+    @cached_property
+    def finished(self) -> tuple[TrialRecord, ...]:
+        """Usable trials that ran to their own end."""
+        return tuple(trial for trial in self.usable if trial.state is TrialState.COMPLETE)
+
+    @cached_property
+    def failed(self) -> tuple[TrialRecord, ...]:
+        return tuple(trial for trial in self.trials if trial.state is TrialState.FAILED)
+
+    @cached_property
+    def best_trial(self) -> TrialRecord | None:
+        """The search trial of the winner; without a winner, the best by validation accuracy."""
+        if self.winner is not None:
+            for trial in self.usable:
+                if trial.number == self.winner.number:
+                    return trial
+        ended = self.finished or self.usable
+        return max(
+            ended, key=lambda trial: (validation_accuracy(trial), -trial.number), default=None
+        )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        if self.data.class_names:
+            return self.data.class_names
+        return self.test.class_names if self.test else ()
+
+
+def validation_accuracy(trial: TrialRecord) -> float:
+    """The best validation accuracy of a usable trial; -1 for others."""
+    accuracy = trial.best.val_accuracy if trial.best else None
+    return -1.0 if accuracy is None else accuracy
+
+
+def load_card(run: Run) -> Card:
+    """Read the run folder; files that are missing or damaged become None and a note.
+
+    Raises:
+        RunError: ``run.json`` is missing or damaged.
+    """
+    notes: list[str] = []
+    info = without_paths_in(run.info)
+    data = Data.read(_dict(info.get("data")))
+    test = _tried(notes, "test.json", lambda: run.read_json("test.json"), None)
+    winner = _tried(notes, "winner.json", lambda: run.read_json("winner.json"), None)
+    none: tuple[TrialRecord, ...] = ()
+    no_thumbnails: dict[int, bytes] = {}
+    trials = _tried(notes, "trials.jsonl", lambda: _trials(run, notes), none)
+    predictions = _tried(
+        notes, "predictions/test.npz", lambda: _sound(run.read_predictions("test")), None
+    )
+    thumbnails = _tried(notes, "thumbnails", lambda: _thumbnails(run, predictions), no_thumbnails)
+    return Card(
+        name=run.name,
+        info=info,
+        data=data,
+        search=Search.read(_dict(info.get("search"))),
+        trials=trials,
+        winner=_tried(notes, "winner.json", lambda: Winner.read(winner) if winner else None, None),
+        test=_tried(notes, "test.json", lambda: Test.read(test) if test else None, None),
+        predictions=predictions,
+        finalists=_tried(notes, "predictions", lambda: _finalists(run), {}),
+        thumbnails=thumbnails,
+        groups=_groups(run, predictions, thumbnails),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _tried(notes: list[str], name: str, read: Callable[[], T], otherwise: T) -> T:
+    try:
+        return read()
+    # Files of other versions and half-written ones fail in ways that nobody can list.
+    except Exception as error:
+        notes.append(
+            f"{name} could not be read: {without_paths(str(error)) or type(error).__name__}"
+        )
+        return otherwise
+
+
+def _trials(run: Run, notes: list[str]) -> tuple[TrialRecord, ...]:
+    """The records, one by one, so that one line of another version does not lose the rest."""
+    from automl_img.files import read_json_lines
+
+    records: dict[int, TrialRecord] = {}
+    lost = 0
+    for value in read_json_lines(run.path / "trials.jsonl"):
+        try:
+            value = {**without_paths_in(value), "epochs": known_epochs(value.get("epochs"))}
+            record = TrialRecord.from_json(value)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            lost += 1
+            continue
+        records[record.number] = record
+    if lost:
+        notes.append(f"{lost} lines of trials.jsonl could not be read")
+    return tuple(records[number] for number in sorted(records))
+
+
+def _sound(predictions: Predictions | None) -> Predictions | None:
+    if predictions is None:
+        return None
+    images = len(predictions.labels)
+    if (
+        predictions.probabilities.ndim != 2
+        or len(predictions.probabilities) != images
+        or not images
+    ):
+        raise ValueError("labels and probabilities do not fit together")
+    names = predictions.names if len(predictions.names) == images else ("",) * images
+    return Predictions(predictions.labels, np.nan_to_num(predictions.probabilities), names)
+
+
+def _finalists(run: Run) -> dict[int, Predictions]:
+    found = {}
+    for path in sorted((run.path / "predictions").glob("trial-*.npz"))[:FINALISTS]:
+        predictions = _sound(run.read_predictions(path.stem))
+        if predictions is not None:
+            found[int(path.stem.removeprefix("trial-"))] = predictions
+    return found
+
+
+def _thumbnails(run: Run, predictions: Predictions | None) -> dict[int, bytes]:
+    if predictions is None:
+        return {}
+    paths = sorted((run.path / "thumbnails").glob("*.webp"))[:PICTURES]
+    rows = {int(path.stem): path for path in paths if path.stem.isdigit()}
+    return {row: path.read_bytes() for row, path in rows.items() if row < len(predictions.labels)}
+
+
+def _groups(
+    run: Run, predictions: Predictions | None, thumbnails: dict[int, bytes]
+) -> dict[int, str]:
+    """The groups that were written with the thumbnails; mistakes are recognised without them."""
+    if predictions is None:
+        return {}
+    try:
+        text = (run.path / "thumbnails" / "groups.json").read_text(encoding="utf-8")
+        written = {int(row): str(group) for row, group in json.loads(text).items()}
+    except (OSError, ValueError, AttributeError):
+        written = {}
+    right = predictions.probabilities.argmax(axis=1) == predictions.labels
+    groups = {}
+    for row in thumbnails:
+        known = written.get(row) if written.get(row) in ("unsure", "random") else "random"
+        groups[row] = str(known) if right[row] else "mistake"
+    return groups

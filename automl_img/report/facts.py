@@ -1,0 +1,179 @@
+"""Parts of ``run.json``, ``winner.json`` and ``test.json`` as values; what is missing is empty."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from automl_img.trials import EpochResult, Params
+
+SPLITS = ("train", "validation", "test")
+
+
+def known_epochs(epochs: Any) -> list[dict[str, Any]]:
+    """Arguments of EpochResult: unknown keys of later versions dropped, numbers not told as NaN."""
+    kept = []
+    for epoch in epochs or ():
+        always = {
+            name: math.nan if epoch.get(name) is None else float(epoch[name])
+            for name in ("loss", "accuracy", "seconds", "learning_rate")
+        }
+        validation = {name: epoch.get(name) for name in ("val_loss", "val_accuracy")}
+        kept.append({"epoch": int(epoch["epoch"]), **always, **validation})
+    return kept
+
+
+@dataclass(frozen=True)
+class Data:
+    """The images: where they came from, their classes, and how many there are in each split."""
+
+    source: str = ""
+    kind: str = ""
+    class_names: tuple[str, ...] = ()
+    image_size: int | None = None
+    channels: int | None = None
+    splits: dict[str, int] = field(default_factory=dict)
+    class_counts: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    fingerprint: str = ""
+    left_out: int = 0
+
+    @classmethod
+    def read(cls, value: dict[str, Any]) -> Data:
+        counts = value.get("class_counts") or {}
+        return cls(
+            source=str(value.get("source") or ""),
+            kind=str(value.get("kind") or ""),
+            class_names=tuple(str(name) for name in value.get("class_names") or ()),
+            image_size=value.get("image_size"),
+            channels=value.get("channels"),
+            splits={key: int(n) for key, n in (value.get("splits") or {}).items() if n is not None},
+            class_counts={key: tuple(int(n) for n in row) for key, row in counts.items()},
+            fingerprint=str(value.get("fingerprint") or ""),
+            left_out=int(value.get("left_out") or 0),
+        )
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One searched hyperparameter; ``when`` maps a parent to the values that make this active."""
+
+    name: str
+    kind: str
+    low: float | None
+    high: float | None
+    log: bool
+    options: tuple[Any, ...]
+    when: dict[str, tuple[Any, ...]]
+
+    @property
+    def numeric(self) -> bool:
+        return self.low is not None and self.high is not None and not self.options
+
+    @classmethod
+    def read(cls, value: dict[str, Any]) -> Dimension:
+        when = value.get("when") or {}
+        return cls(
+            name=str(value["name"]),
+            kind=str(value.get("kind") or ""),
+            low=value.get("low"),
+            high=value.get("high"),
+            log=bool(value.get("log")),
+            options=tuple(value.get("options") or ()),
+            when={str(key): tuple(options) for key, options in when.items()},
+        )
+
+    def position(self, value: Any) -> float | None:
+        """Where ``value`` lies in the range, 0 to 1, on the scale it was searched on."""
+        if self.options:
+            where = self.options.index(value) if value in self.options else None
+            return None if where is None else where / max(1, len(self.options) - 1)
+        if not self.numeric or isinstance(value, (str, bool)) or value is None:
+            return None
+        low, high, own = float(self.low or 0), float(self.high or 0), float(value)
+        if self.log and min(low, high, own) > 0:
+            low, high, own = math.log(low), math.log(high), math.log(own)
+        return 0.5 if high <= low else (own - low) / (high - low)
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was asked of the search."""
+
+    budget: int | None = None
+    max_epochs: int | None = None
+    sampler: str = ""
+    space: str = ""
+    reduction_factor: int | None = None
+    rungs: tuple[int, ...] = ()
+    dimensions: tuple[Dimension, ...] = ()
+
+    @classmethod
+    def read(cls, value: dict[str, Any]) -> Search:
+        dimensions = [item for item in value.get("dimensions") or () if item.get("name")]
+        return cls(
+            budget=value.get("budget"),
+            max_epochs=value.get("max_epochs"),
+            sampler=str(value.get("sampler") or ""),
+            space=str(value.get("space") or ""),
+            reduction_factor=value.get("reduction_factor"),
+            rungs=tuple(int(rung) for rung in value.get("rungs") or ()),
+            dimensions=tuple(Dimension.read(item) for item in dimensions),
+        )
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The winning trial, trained again on training and validation images."""
+
+    number: int
+    params: Params
+    epochs: int | None = None
+    validation_accuracy: float | None = None
+    parameters: int | None = None
+    ms_per_image: float | None = None
+    history: tuple[EpochResult, ...] = ()
+
+    @classmethod
+    def read(cls, value: dict[str, Any]) -> Winner:
+        return cls(
+            number=int(value["number"]),
+            params=dict(value.get("params") or {}),
+            epochs=value.get("epochs"),
+            validation_accuracy=value.get("validation_accuracy"),
+            parameters=value.get("parameters"),
+            ms_per_image=value.get("ms_per_image"),
+            history=tuple(EpochResult(**epoch) for epoch in known_epochs(value.get("history"))),
+        )
+
+
+@dataclass(frozen=True)
+class Test:
+    """``test.json``, whose values are read by name; ``values`` is the whole of it."""
+
+    images: int
+    correct: int
+    accuracy: float
+    interval: tuple[float, float]
+    class_names: tuple[str, ...]
+    values: dict[str, Any]
+
+    @classmethod
+    def read(cls, value: dict[str, Any]) -> Test:
+        from automl_img.report.statistics import wilson
+
+        images, accuracy = int(value["images"]), float(value["accuracy"])
+        correct = int(value.get("correct", round(accuracy * images)))
+        low, high = value.get("accuracy_interval") or wilson(correct, images)
+        names = value.get("classes") or [row["name"] for row in value.get("per_class") or ()]
+        return cls(images, correct, accuracy, (low, high), tuple(map(str, names)), value)
+
+    def number(self, name: str) -> float | None:
+        """The score ``name``; None where it is missing or not defined."""
+        value = self.values.get(name)
+        return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+    def bounds(self, name: str) -> tuple[float, float] | None:
+        """The interval of the score ``name``."""
+        found = self.values.get(f"{name}_interval")
+        return (float(found[0]), float(found[1])) if found else None

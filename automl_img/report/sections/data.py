@@ -1,0 +1,82 @@
+"""Is the data the limit?"""
+
+from __future__ import annotations
+
+from automl_img.report.blocks import Cell, Figure, Section, Skipped, Table
+from automl_img.report.card import Card
+from automl_img.report.drawing import BLUE, ORANGE, VIOLET, axis, counted, label
+from automl_img.report.facts import SPLITS
+
+ORDER = 65
+TITLE = "Data"
+MOST_DRAWN = 40
+_LOOK = {"train": (BLUE, ""), "validation": (ORANGE, "/"), "test": (VIOLET, ".")}
+
+
+def build(card: Card) -> Section | Skipped:
+    counts = {
+        split: card.data.class_counts[split]
+        for split in SPLITS
+        if card.data.class_counts.get(split)
+    }
+    names = card.data.class_names
+    if not counts or any(len(row) != len(names) for row in counts.values()):
+        return Skipped(TITLE, "The run did not record how many images each class has.")
+    question = f"Is the data the limit? {counted(sum(map(sum, counts.values())), 'image')} in "
+    question += f"{counted(len(names), 'class', 'classes')}"
+    if card.data.left_out:
+        question += f"; {counted(card.data.left_out, 'image')} left out, see left_out.jsonl"
+    return Section(TITLE, question + ".", (_balance(counts, names),))
+
+
+def _balance(counts: dict[str, tuple[int, ...]], names: tuple[str, ...]) -> Figure:
+    totals = [sum(row[i] for row in counts.values()) for i in range(len(names))]
+    order = sorted(range(len(names)), key=lambda i: (totals[i], names[i]))
+    drawn = order if len(order) <= MOST_DRAWN else order[:20] + order[-5:]
+    places = list(range(len(drawn)))
+    data = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": split,
+            "x": [row[i] for i in drawn],
+            "y": places,
+            "marker": {"color": _LOOK[split][0], "pattern": {"shape": _LOOK[split][1]}},
+            "hovertemplate": f"%{{x}} {split} images<extra></extra>",
+        }
+        for split, row in counts.items()
+    ]
+    columns = ("Class", *counts, "all")
+    rows = tuple(
+        (
+            Cell(names[i]),
+            *(Cell(f"{row[i]:,}", row[i]) for row in counts.values()),
+            Cell(f"{totals[i]:,}", totals[i]),
+        )
+        for i in range(len(names))
+    )
+    few, many = totals[order[0]], totals[order[-1]]
+    heading = f"Classes have {few:,} to {many:,} images"
+    if few == many:
+        heading = f"Every class has {counted(few, 'image')}"
+    caption = "Images of each class by split, the smallest class first."
+    if len(drawn) < len(names):
+        caption += f" The 20 smallest and 5 largest of {len(names)}."
+    return Figure(
+        "figure-balance",
+        heading,
+        caption,
+        data,
+        {
+            "barmode": "stack",
+            "xaxis": axis("images"),
+            "yaxis": axis(
+                "",
+                tickvals=places,
+                ticktext=[label(names[i], 22) for i in drawn],
+                autorange="reversed",
+            ),
+        },
+        Table("table-balance", "Images of each class", columns, rows, frozenset(columns[1:]), True),
+        height=max(260, 120 + 24 * len(drawn)),
+    )

@@ -1,0 +1,63 @@
+"""Is the winner really better, and is there a cheaper equal?"""
+
+from __future__ import annotations
+
+from automl_img.report.blocks import Cell, Section, Skipped, Table, Text
+from automl_img.report.card import Card
+from automl_img.report.drawing import DASH, counted, number
+from automl_img.report.finalists import Finalist, finalists
+from automl_img.report.verdict import family
+
+ORDER = 110
+TITLE = "Finalists"
+
+
+def build(card: Card) -> Section | Skipped:
+    found = finalists(card)
+    if len(found) < 2:
+        return Skipped(TITLE, "The run kept no validation predictions of two of its best trials.")
+    images = len(card.finalists[found[0].trial.number].labels)
+    equal = [item for item in found[1:] if not item.separable]
+    text = (
+        f"{counted(len(equal), 'finalist')} cannot be told apart from the winner on these "
+        f"{counted(images, 'validation image')}. The winner was chosen on the same images, so "
+        "“cannot be told apart” can be trusted, and “better” cannot."
+    )
+    columns = (
+        "Trial",
+        "Model",
+        "Validation accuracy",
+        "Winner ahead by",
+        "95 %",
+        "p",
+        "Parameters",
+        "ms per image",
+    )
+    table = Table(
+        "table-finalists",
+        "The best trials; paired bootstrap and exact McNemar test on the same images",
+        columns,
+        tuple(_row(item) for item in found),
+        frozenset(columns[2:]),
+    )
+    question = "Is the winner really better, and is there a cheaper equal?"
+    return Section(TITLE, question, (Text(text), table))
+
+
+def _row(item: Finalist) -> tuple[Cell, ...]:
+    trial = item.trial
+    gap, low, high = item.ahead
+    own = (Cell(DASH), Cell(DASH), Cell(DASH))
+    compared = (
+        Cell(f"{gap:+.3f}", gap),
+        Cell(f"{low:+.3f} to {high:+.3f}"),
+        Cell(number(item.p), item.p),
+    )
+    return (
+        Cell(f"{trial.number} ★ winner" if item.winner else str(trial.number), trial.number),
+        Cell(family(trial.params)),
+        Cell(number(item.accuracy), item.accuracy),
+        *(own if item.winner else compared),
+        Cell(f"{trial.parameters:,}" if trial.parameters else DASH, trial.parameters),
+        Cell(number(trial.ms_per_image, 2), trial.ms_per_image),
+    )

@@ -1,0 +1,68 @@
+"""The scores on the test images."""
+
+from __future__ import annotations
+
+from automl_img.report.blocks import Section, Skipped, Tile, Tiles
+from automl_img.report.card import Card
+from automl_img.report.drawing import DASH, counted, interval, number
+from automl_img.report.facts import Test
+
+ORDER = 20
+TITLE = "Test results"
+
+_SCORES = (
+    ("balanced_accuracy", "Balanced accuracy", "mean recall of the classes"),
+    ("macro_precision", "Precision", "macro: every class counts the same"),
+    ("macro_recall", "Recall", "macro: every class counts the same"),
+    ("macro_f1", "F1", "macro: every class counts the same"),
+    ("roc_auc", "ROC AUC", "1 is a perfect order, 0.5 is chance"),
+    ("top_k", "Top {k} accuracy", "the class is among the {k} most probable"),
+    ("log_loss", "Log loss", "lower is better"),
+    ("mcc", "Matthews correlation", "0 is chance, 1 is perfect"),
+)
+
+
+def build(card: Card) -> Section | Skipped:
+    if card.test is None:
+        return Skipped(TITLE, "The run has no test result yet.")
+    test = card.test
+    tiles = [_accuracy(test), *(_tile(test, *score) for score in _SCORES), _baseline(test)]
+    shown = tuple(tile for tile in tiles if tile is not None)
+    numbers = {"tiles": [{"name": t.name, "value": t.value, "shown": t.shown} for t in shown]}
+    return Section(
+        TITLE,
+        f"How good is it on {counted(test.images, 'image')} that neither the training nor the "
+        "search has seen? Intervals are 95 %.",
+        (Tiles(shown),),
+        numbers,
+    )
+
+
+def _accuracy(test: Test) -> Tile:
+    detail = f"{interval(test.interval)}, {test.correct:,} of {test.images:,} right"
+    return Tile("Accuracy", test.accuracy, number(test.accuracy), detail)
+
+
+def _tile(test: Test, key: str, name: str, meaning: str) -> Tile | None:
+    undefined = test.values.get("undefined") or {}
+    if key not in test.values and key not in undefined:
+        return None
+    k = str(test.values.get("k") or "k")
+    name, meaning = name.replace("{k}", k), meaning.replace("{k}", k)
+    value = test.number(key)
+    if value is None:
+        return Tile(
+            name, None, DASH, f"not defined: {undefined.get(key, 'no reason was recorded')}"
+        )
+    bounds = test.bounds(key)
+    # A bootstrap of images that are all right has no spread, which is not certainty.
+    spread = f"{interval(bounds)}, " if bounds and bounds[1] > bounds[0] else ""
+    return Tile(name, value, number(value), spread + meaning)
+
+
+def _baseline(test: Test) -> Tile | None:
+    value = test.number("baseline")
+    if value is None:
+        return None
+    name = str(test.values.get("baseline_class", "the most frequent class"))
+    return Tile("Majority baseline", value, number(value), f"always saying “{name}”")

@@ -1,0 +1,205 @@
+"""Was the budget well spent?"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from automl_img.report.blocks import Block, Cell, Figure, Section, Skipped, Table
+from automl_img.report.card import Card, validation_accuracy
+from automl_img.report.drawing import BLUE, GREY, ORANGE, VIOLET, axis, counted, duration, line
+from automl_img.report.verdict import epochs_spent
+from automl_img.trials import TrialRecord, TrialState
+
+ORDER = 80
+TITLE = "Search"
+MOST_BARS = 150
+
+
+def build(card: Card) -> Section | Skipped:
+    if not card.usable:
+        return Skipped(TITLE, "No trial reached a validation accuracy.")
+    blocks: list[Block] = [_history(card)]
+    if any(len(trial.epochs) > 1 for trial in card.usable):
+        blocks.append(_curves(card))
+    if 1 < len(card.trials) <= MOST_BARS:
+        blocks.append(_timeline(card))
+    return Section(TITLE, "Was the budget well spent?", tuple(blocks))
+
+
+def _history(card: Card) -> Figure:
+    best_yet, so_far = [], -1.0
+    for trial in card.usable:
+        so_far = max(so_far, validation_accuracy(trial))
+        best_yet.append(so_far)
+    best = card.best_trial
+    groups = [
+        ("stopped early by a rung", _stopped(card), GREY, "circle-open"),
+        ("ran to its end", [t for t in card.finished if t != best], BLUE, "circle"),
+        ("winner", [best] if best else [], ORANGE, "star"),
+    ]
+    numbers = [trial.number for trial in card.usable]
+    steps = line(numbers, best_yet, "best so far", VIOLET, dash="dot", hoverinfo="skip")
+    steps["line"]["shape"] = "hv"
+    dots = [_dots(name, trials, *look) for name, trials, *look in groups if trials]
+    return Figure(
+        "figure-history",
+        _history_heading(card, best),
+        "Each mark is a trial at its best validation accuracy. Trials stopped early are open "
+        "circles: they might have become better.",
+        [steps, *dots],
+        {"xaxis": axis("trial"), "yaxis": axis("validation accuracy")},
+        wide=len(card.usable) > 60,
+    )
+
+
+def _dots(name: str, trials: list[TrialRecord], colour: str, symbol: str) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": [trial.number for trial in trials],
+        "y": [validation_accuracy(trial) for trial in trials],
+        "marker": {"color": colour, "symbol": symbol, "size": 14 if symbol == "star" else 8},
+        "customdata": [len(trial.epochs) for trial in trials],
+        "hovertemplate": "trial %{x}: %{y:.3f}, %{customdata} epochs<extra></extra>",
+    }
+
+
+def _history_heading(card: Card, best: TrialRecord | None) -> str:
+    if best is None:
+        return "No trial ran to its end"
+    numbers = [trial.number for trial in card.usable]
+    place = numbers.index(best.number) + 1
+    text = f"The best trial was the {_ordinal(place)} of {len(numbers)}"
+    late = len(numbers) >= 10 and place > 0.8 * len(numbers)
+    return text + (": the search may still have been improving" if late else "")
+
+
+def _curves(card: Card) -> Figure:
+    best = card.best_trial
+    finished = [trial for trial in card.finished if trial != best]
+    data = [
+        _bundle("stopped early", _stopped(card), GREY, 1.2, "dot"),
+        _bundle("ran to its end", finished, BLUE, 1.2, "solid"),
+        _bundle("winner", [best] if best else [], ORANGE, 3, "solid"),
+    ]
+    rungs = [
+        {
+            "type": "line",
+            "x0": rung,
+            "x1": rung,
+            "y0": 0,
+            "y1": 1,
+            "yref": "paper",
+            "layer": "below",
+            "line": {"color": GREY, "dash": "dash", "width": 1},
+        }
+        for rung in card.search.rungs
+    ]
+    run, full = epochs_spent(card)
+    saved = f"Stopping weak trials early saved {1 - run / full:.0%} of the epochs" if full else ""
+    rule = ", ".join(str(rung) for rung in card.search.rungs)
+    caption = "Validation accuracy of every trial by epoch. "
+    if rule:
+        caption += f"At the dashed lines (rungs, after {rule} epochs) only the best went on."
+    if full is None or run >= full:
+        saved = f"{counted(len(card.finished), 'trial')} ran to the end"
+    return Figure(
+        "figure-curves",
+        saved,
+        caption,
+        [trace for trace in data if trace["x"]],
+        {"xaxis": axis("epoch"), "yaxis": axis("validation accuracy"), "shapes": rungs},
+        wide=len(card.usable) > 60,
+    )
+
+
+def _bundle(
+    name: str, trials: list[TrialRecord], colour: str, width: float, dash: str
+) -> dict[str, Any]:
+    """Many curves as one trace: a gap parts them, so that 1,000 trials stay one line of SVG."""
+    x: list[Any] = []
+    y: list[Any] = []
+    who: list[Any] = []
+    for trial in trials:
+        scored = [epoch for epoch in trial.epochs if epoch.val_accuracy is not None]
+        x += [*(epoch.epoch for epoch in scored), None]
+        y += [*(epoch.val_accuracy for epoch in scored), None]
+        who += [*(trial.number for _ in scored), None]
+    shown = "trial %{customdata}, epoch %{x}: %{y:.3f}<extra></extra>"
+    trace = line(x, y, name, colour, dash=dash, customdata=who, hovertemplate=shown)
+    trace["line"]["width"] = width
+    return trace
+
+
+def _timeline(card: Card) -> Figure:
+    start = min(trial.started for trial in card.trials)
+    kinds = {
+        TrialState.FAILED: ("failed", ORANGE),
+        TrialState.PRUNED: ("stopped early", GREY),
+        TrialState.COMPLETE: ("ran to its end", BLUE),
+    }
+    data = []
+    for state, (name, colour) in kinds.items():
+        trials = [trial for trial in card.trials if trial.state is state]
+        if trials:
+            data.append(_bars(name, trials, start, colour))
+    busy = sum(trial.ended - trial.started for trial in card.trials)
+    total = max(trial.ended for trial in card.trials) - start
+    table = _timeline_table(card, start)
+    return Figure(
+        "figure-timeline",
+        f"{busy / total:.1f} trials ran at a time on average, {duration(total)} in all"
+        if total > 0
+        else "When each trial ran",
+        "Each bar is a trial, from its start to its end. A gap is time in which a worker waited.",
+        data,
+        {
+            "xaxis": axis("seconds since the first trial"),
+            "yaxis": axis("trial", autorange="reversed"),
+        },
+        table,
+        height=min(720, 160 + 9 * len(card.trials)),
+        wide=len(card.trials) > 60,
+    )
+
+
+def _bars(name: str, trials: list[TrialRecord], start: float, colour: str) -> dict[str, Any]:
+    x: list[Any] = []
+    y: list[Any] = []
+    for trial in trials:
+        x += [round(trial.started - start, 2), round(trial.ended - start, 2), None]
+        y += [trial.number, trial.number, None]
+    shown = "trial %{y}: %{x:.1f} s<extra></extra>"
+    dash = {"failed": "dot"}.get(name, "solid")
+    bars = line(x, y, name, colour, dash=dash, hovertemplate=shown)
+    bars["line"]["width"] = 5
+    return bars
+
+
+def _timeline_table(card: Card, start: float) -> Table:
+    columns = ("Trial", "Start (s)", "Seconds", "How it ended")
+    rows = tuple(
+        (
+            Cell(str(trial.number), trial.number),
+            Cell(f"{trial.started - start:.1f}", trial.started - start),
+            Cell(f"{trial.ended - trial.started:.1f}", trial.ended - trial.started),
+            Cell(trial.stop_reason),
+        )
+        for trial in card.trials
+        if math.isfinite(trial.ended)
+    )
+    return Table(
+        "table-timeline", "When each trial ran", columns, rows, frozenset(columns[:3]), True
+    )
+
+
+def _stopped(card: Card) -> list[TrialRecord]:
+    best = card.best_trial
+    return [t for t in card.usable if t.state is not TrialState.COMPLETE and t != best]
+
+
+def _ordinal(place: int) -> str:
+    ending = "th" if 10 <= place % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    return f"{place}{ending}"

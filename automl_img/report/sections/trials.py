@@ -1,0 +1,59 @@
+"""All trials, and why each stopped."""
+
+from __future__ import annotations
+
+from automl_img.report.blocks import Cell, Section, Skipped, Table
+from automl_img.report.card import Card, validation_accuracy
+from automl_img.report.drawing import DASH, number, significant
+from automl_img.trials import TrialRecord
+
+ORDER = 100
+TITLE = "All trials"
+MOST_ROWS = 1000
+MOST_COLUMNS = 12
+
+
+def build(card: Card) -> Section | Skipped:
+    if not card.trials:
+        return Skipped(TITLE, "No trial has ended yet.")
+    ranked = sorted(card.trials, key=lambda t: (-validation_accuracy(t), t.number))
+    searched = [d.name for d in card.search.dimensions][:MOST_COLUMNS]
+    fixed = ("Trial", "Validation accuracy", "Epochs", "Why it stopped", "Seconds", "Parameters")
+    columns = (*fixed, *searched)
+    numeric = {"Trial", "Validation accuracy", "Epochs", "Seconds", "Parameters"}
+    numeric |= {d.name for d in card.search.dimensions if d.numeric}
+    rows = tuple(_row(trial, searched, card) for trial in ranked[:MOST_ROWS])
+    left_out = max(0, len(ranked) - MOST_ROWS)
+    caption = "All trials, best first"
+    table = Table("table-trials", caption, columns, rows, frozenset(numeric), False, left_out)
+    return Section(TITLE, "What was tried, and why did each trial stop?", (table,))
+
+
+def _row(trial: TrialRecord, searched: list[str], card: Card) -> tuple[Cell, ...]:
+    accuracy = trial.best.val_accuracy if trial.best else None
+    seconds = trial.ended - trial.started
+    won = card.winner is not None and card.winner.number == trial.number
+    params = [trial.params.get(name) for name in searched]
+    return (
+        Cell(f"{trial.number} ★ winner" if won else str(trial.number), trial.number),
+        Cell(number(accuracy), accuracy),
+        Cell(str(len(trial.epochs)), len(trial.epochs)),
+        Cell(_reason(trial)),
+        Cell(f"{seconds:.1f}", seconds),
+        Cell(f"{trial.parameters:,}" if trial.parameters else DASH, trial.parameters),
+        *(_value(value) for value in params),
+    )
+
+
+def _reason(trial: TrialRecord) -> str:
+    if not trial.error:
+        return trial.stop_reason
+    first = (trial.error.strip().splitlines() or [""])[0]
+    return f"{trial.stop_reason}: {first[:120]}"
+
+
+def _value(value: object) -> Cell:
+    if value is None:
+        return Cell(DASH)
+    sort = float(value) if isinstance(value, (int, float)) else None
+    return Cell(significant(value), sort)

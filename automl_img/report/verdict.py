@@ -1,0 +1,124 @@
+"""The one sentence: how good, with what, at what cost. Used by the page and the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from automl_img.report.card import Card, validation_accuracy
+from automl_img.report.drawing import counted, duration, significant
+from automl_img.report.statistics import wilson
+from automl_img.trials import Params, TrialState
+
+# Said first, in this order, where the winner has them; the rest is in the table of trials.
+_KEY_PARAMS = ("optimizer.learning_rate", "learning_rate", "optimizer.name", "batch_size")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How good the winner is.
+
+    Attributes:
+        kind: "test"; "validation" (optimistic, there was no test); "none" (no usable trial).
+        accuracy: in [0, 1]; None for "none".
+        low, high: its 95 % Wilson interval; None where the number of images is not known.
+        images: how many it was measured on.
+        winner: family and key hyperparameters, as a phrase; empty for "none".
+        effort: what the search took, as a sentence.
+        caution: why to trust it less than it looks; empty for a test.
+        epochs_run, epochs_full: epochs trained, and epochs without early stopping.
+    """
+
+    kind: str
+    accuracy: float | None
+    low: float | None
+    high: float | None
+    images: int | None
+    winner: str
+    effort: str
+    caution: str
+    epochs_run: int
+    epochs_full: int | None
+
+    @property
+    def line(self) -> str:
+        """One line of plain ASCII for a terminal."""
+        if self.accuracy is None:
+            return "No trial reached a validation accuracy"
+        known = []
+        if self.low is not None and self.high is not None:
+            known.append(f"95 % interval {self.low:.3f}-{self.high:.3f}")
+        if self.images:
+            known.append(counted(self.images, "image"))
+        text = f"{self.kind.capitalize()} accuracy {self.accuracy:.3f}"
+        return text + (f" ({', '.join(known)})" if known else "")
+
+
+def verdict(card: Card) -> Verdict:
+    """The verdict on a run, from its facts alone."""
+    run, full = epochs_spent(card)
+    winner = _winner_phrase(card)
+    effort = _effort(card, run, full)
+    if card.test is not None:
+        low, high = card.test.interval
+        accuracy, images = card.test.accuracy, card.test.images
+        return Verdict("test", accuracy, low, high, images, winner, effort, "", run, full)
+    best = card.best_trial
+    if best is None:
+        caution = _why_nothing(card)
+        return Verdict("none", None, None, None, None, "", effort, caution, run, full)
+    accuracy = validation_accuracy(best)
+    count = card.data.splits.get("validation")
+    bounds = wilson(accuracy * count, count) if count else None
+    least, most = bounds or (None, None)
+    caution = (
+        "There is no test result. This is the accuracy on the validation images that chose the "
+        f"best of {counted(len(card.usable), 'trial')}, so it is optimistic."
+    )
+    return Verdict("validation", accuracy, least, most, count, winner, effort, caution, run, full)
+
+
+def epochs_spent(card: Card) -> tuple[int, int | None]:
+    """Epochs trained by the trials that did not fail, and what they would have been in full."""
+    counted_trials = [trial for trial in card.trials if trial.state is not TrialState.FAILED]
+    run = sum(len(trial.epochs) for trial in counted_trials)
+    most = card.search.max_epochs
+    return run, (len(counted_trials) * most if most and counted_trials else None)
+
+
+def family(params: Params) -> str:
+    """The family of a model, "cnn"; "model" where it is not told."""
+    return str(params.get("backbone") or params.get("backbone.name") or "model")
+
+
+def _winner_phrase(card: Card) -> str:
+    trial = card.best_trial
+    params = card.winner.params if card.winner else trial.params if trial else {}
+    if not params and trial is None:
+        return ""
+    searched = [dimension.name for dimension in card.search.dimensions]
+    wanted = [name for name in _KEY_PARAMS if name in params]
+    wanted += [name for name in searched if name in params and name not in (*wanted, "backbone")]
+    said = [
+        f"{name.split('.')[-1].replace('_', ' ')} {significant(params[name])}" for name in wanted
+    ]
+    parameters = card.winner.parameters if card.winner else trial.parameters if trial else None
+    size = f" with {counted(parameters, 'parameter')}" if parameters else ""
+    return f"{family(params)}{size}" + (f", {', '.join(said[:4])}" if said else "")
+
+
+def _effort(card: Card, run: int, full: int | None) -> str:
+    if not card.trials:
+        return "No trial has ended yet."
+    text = f"{counted(len(card.trials), 'trial')} and {counted(run, 'epoch')} of training"
+    if full and full > run:
+        saved = 1 - run / full
+        text += f", where running every trial in full would have taken {full:,} ({saved:.0%} saved)"
+    seconds = (card.info.get("seconds") or {}).get("search")
+    return text + (f". The search took {duration(seconds)}." if seconds else ".")
+
+
+def _why_nothing(card: Card) -> str:
+    if card.failed:
+        first = (card.failed[0].error or card.failed[0].stop_reason).splitlines() or [""]
+        return f"{counted(len(card.failed), 'trial')} failed. The first one: {first[0][:300]}"
+    return "No trial finished an epoch."
