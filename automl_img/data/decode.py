@@ -12,10 +12,25 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 
 from automl_img.errors import DataError
 
+# The decoders of FORMATS. Loaded here, as Pillow's own loading at the first image is not safe
+# between threads.
+PLUGINS = (
+    *(BmpImagePlugin, GifImagePlugin, JpegImagePlugin),
+    *(PngImagePlugin, TiffImagePlugin, WebPImagePlugin),
+)
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 MAX_PIXELS = 50_000_000
 DIGEST_BYTES = 16
@@ -30,6 +45,7 @@ _TRANSPOSED = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SIDEWAYS = frozenset((5, 6, 7, 8))
 _GREY_MODES = frozenset(("1", "L", "LA", "La", "I", "F"))
 
 
@@ -60,7 +76,7 @@ def inspect(path: str | Path) -> Header:
     with _reasons():
         image = _open(data)
         width, height = image.size
-        if _orientation(image, data) >= 5:
+        if _orientation(image, data) in _SIDEWAYS:
             width, height = height, width
         return Header(width, height, _is_grey(image), digest_of(data))
 

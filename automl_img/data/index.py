@@ -111,7 +111,8 @@ class DataIndex:
     def _keep(self, kept: Mask, left_out: list[LeftOut]) -> DataIndex:
         rows = np.flatnonzero(kept)
         used = np.unique(self.labels[rows])
-        lost = [name for at, name in enumerate(self.class_names) if at not in set(used.tolist())]
+        labels = set(used.tolist())
+        lost = [name for at, name in enumerate(self.class_names) if at not in labels]
         return DataIndex(
             paths=tuple(self.paths[row] for row in rows.tolist()),
             names=tuple(self.names[row] for row in rows.tolist()),
@@ -150,12 +151,11 @@ def read_index(listing: Listing, listener: Listener = ignore) -> DataIndex:
     class_names = sorted({listing.labels[row] for row in rows}, key=natural)
     place = {name: at for at, name in enumerate(class_names)}
     lost = [class_left_out(name) for name in listing.classes if name not in place]
-    left_out = (*listing.left_out, *bad, *lost)
+    images = (*listing.left_out, *bad)
     if not rows:
-        first = left_out[0] if left_out else LeftOut(listing.name, "empty")
         raise DataError(
-            f"{listing.name} must hold images that can be read, but not one of {len(left_out):,} "
-            f"can be used (first: {first.name}: {first.reason})"
+            f"{listing.name} must hold images that can be used, but not one of {len(images):,} can "
+            f"be (first: {images[0].name}: {images[0].reason}); mend them, or give other data"
         )
     return DataIndex(
         paths=tuple(listing.paths[row] for row in rows),
@@ -169,7 +169,7 @@ def read_index(listing: Listing, listener: Listener = ignore) -> DataIndex:
         digests=np.frombuffer(b"".join(header.digest for header in good), dtype=np.uint8).reshape(
             -1, DIGEST_BYTES
         ),
-        left_out=left_out,
+        left_out=(*images, *lost),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,20 +80,23 @@ def listing_of(data: str, columns: Columns, cache: Path, listener: Listener = ig
         SettingsError: a column was named that is not there.
     """
     found = plugins.leaves(sources)
-    for source in found:
+    for source in found if data else ():
         # In the order of their names, so that a built-in name comes before a folder.
         if source.accepts(data):
             listing: Listing = source.listing(data, columns, cache, listener)
             if not listing.paths and not listing.left_out:
-                raise DataError(
-                    f"{data} must hold images in class folders, but it has none; "
-                    f"images end in {', '.join(sorted(IMAGE_SUFFIXES))}"
-                )
+                endings = ", ".join(sorted(IMAGE_SUFFIXES))
+                raise DataError(f"{data} must name images, but has none; images end in {endings}")
             return listing
     known = plugins.leaf(sources, "builtin").NAMES
     accepted = "; ".join(source.WHAT for source in found)
-    rule = "is of no known kind" if Path(data).expanduser().exists() else "does not exist"
+    rule = "is of no known kind" if data and os.path.exists(typed_path(data)) else "does not exist"
     raise DataError(f"{data!r} {rule}{did_you_mean(data, known)}; what is taken: {accepted}")
+
+
+def typed_path(data: str) -> Path:
+    """The path that the user typed, with ``~`` resolved where it can be."""
+    return Path(os.path.expanduser(data))
 
 
 def valid_unicode(text: str) -> str:

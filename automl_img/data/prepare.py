@@ -201,4 +201,9 @@ def _notices(listing: Listing, index: DataIndex, split: Split) -> tuple[str, ...
             f"{len(classes):,} class{'es' if len(classes) > 1 else ''} without any training image "
             f"left out: {as_sentence(classes)}"
         )
+    if repeated := splits.seen_in_training(index, split):
+        notices.append(
+            f"{repeated:,} validation or test images are identical to a training image, which "
+            "makes the scores look better than they are; remove the copies for an honest measure"
+        )
     return tuple(notices)

@@ -100,22 +100,31 @@ def _cut_away(
     index: DataIndex, pool: Ints, missing: list[str], fraction: float, seed: int
 ) -> dict[str, Ints]:
     """The rows of ``pool`` for each of ``missing``, and what stays for "train"."""
-    part_of = np.zeros(len(pool), dtype=np.int64)
     group_of = identical(index, pool)
     firsts = np.unique(group_of, return_index=True)[1]
+    part_of_group = np.zeros(len(firsts), dtype=np.int64)
+    # Groups are numbered class by class, so each class is one stretch of them.
     label_of_group = index.labels[pool][firsts]
-    for label in np.unique(label_of_group):
-        groups = np.flatnonzero(label_of_group == label)
+    starts = np.flatnonzero(np.diff(label_of_group, prepend=-1))
+    for groups in np.split(np.arange(len(firsts)), starts[1:]):
         if len(groups) < FEWEST:
             continue
-        rng = np.random.default_rng(np.random.SeedSequence([seed, int(label)]))
+        label = int(label_of_group[groups[0]])
+        rng = np.random.default_rng(np.random.SeedSequence([seed, label]))
         shuffled = rng.permutation(groups)
         each = max(1, int(len(groups) * fraction + 0.5))
         for number in range(len(missing)):
-            chosen = shuffled[number * each : (number + 1) * each]
-            part_of[np.isin(group_of, chosen)] = number + 1
+            part_of_group[shuffled[number * each : (number + 1) * each]] = number + 1
+    part_of = part_of_group[group_of]
     names = ["train", *missing]
     return {name: pool[part_of == number] for number, name in enumerate(names)}
+
+
+def seen_in_training(index: DataIndex, split: Split) -> int:
+    """How many validation and test images are byte for byte one of the training images."""
+    trained = {digest.tobytes() for digest in index.digests[split.train]}
+    others = np.concatenate([split.validation, split.test])
+    return sum(digest.tobytes() in trained for digest in index.digests[others])
 
 
 def identical(index: DataIndex, rows: npt.NDArray[np.int64]) -> Ints:

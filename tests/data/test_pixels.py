@@ -204,6 +204,12 @@ def test_a_build_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] in ([], ["key.lock"])
 
 
+def test_a_cache_that_cannot_be_a_folder_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="set AUTOML_IMG_CACHE to another folder"):
+        built_once(tmp_path / "file" / "pixels" / "key", lambda into: {})
+
+
 def test_left_folders_of_other_keys_go_unless_someone_writes_them(tmp_path: Path) -> None:
     (tmp_path / ".dead-1").mkdir()
     (tmp_path / ".alive-1").mkdir()

@@ -150,6 +150,12 @@ def test_classes_never_trained_go_from_the_test_set(tmp_path: Path) -> None:
     assert "12 of 48 images were left out" in found.notices[0]
 
 
+def test_copies_of_training_images_in_the_test_split_are_told(tmp_path: Path) -> None:
+    data = with_splits(tmp_path / "d")
+    shutil.copy(data / "train" / "red" / "000.png", data / "test" / "red" / "copy.png")
+    assert "1 validation or test images are identical" in prepared(data).notices[0]
+
+
 def test_too_little_to_learn_from_stops_with_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="at least two classes"):
         prepared(class_folders(tmp_path / "one", classes=1))

@@ -11,6 +11,7 @@ import functools
 import gzip
 import hashlib
 import lzma
+import os
 import re
 import shutil
 import stat
@@ -22,7 +23,15 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from automl_img.data.cache import built_once, check_space
-from automl_img.data.listing import Columns, LeftOut, Listing, as_sentence, is_hidden, valid_unicode
+from automl_img.data.listing import (
+    Columns,
+    LeftOut,
+    Listing,
+    as_sentence,
+    is_hidden,
+    typed_path,
+    valid_unicode,
+)
 from automl_img.data.sources.folder import descend, is_table_name, list_folder
 from automl_img.data.sources.table import find_columns, header_of, list_table
 from automl_img.errors import DataError, SettingsError
@@ -46,8 +55,8 @@ Member = tuple[str, str, int, Callable[[], IO[bytes]]]
 
 def accepts(data: str) -> bool:
     """Whether ``data`` is a file named like an archive."""
-    path = Path(data).expanduser()
-    return path.name.lower().endswith(SUFFIXES) and path.is_file()
+    path = typed_path(data)
+    return path.name.lower().endswith(SUFFIXES) and os.path.isfile(path)
 
 
 def listing(data: str, columns: Columns, cache: Path, listener: Listener) -> Listing:
@@ -57,7 +66,7 @@ def listing(data: str, columns: Columns, cache: Path, listener: Listener) -> Lis
         DataError: it is damaged, encrypted or too large, or holds no class folders and no table.
         SettingsError: a column was named that its table has not.
     """
-    archive = Path(data).expanduser().absolute()
+    archive = typed_path(data).absolute()
     folder = cache / "archives" / _digest(archive)
 
     def build(into: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from automl_img.data.listing import (
     as_sentence,
     is_hidden,
     is_image_name,
+    typed_path,
     valid_unicode,
 )
 from automl_img.errors import DataError, SettingsError
@@ -28,7 +29,7 @@ WHAT = "a folder of class folders, or of train, val and test folders of these"
 
 def accepts(data: str) -> bool:
     """Whether ``data`` is a folder."""
-    return Path(data).expanduser().is_dir()
+    return os.path.isdir(typed_path(data))
 
 
 def listing(data: str, columns: Columns, cache: Path, listener: Listener) -> Listing:
@@ -42,7 +43,7 @@ def listing(data: str, columns: Columns, cache: Path, listener: Listener) -> Lis
         raise SettingsError(
             f"{columns.named()[0]} needs a table, but {data} is a folder; give the CSV file as data"
         )
-    root = Path(data).expanduser().absolute()
+    root = typed_path(data).absolute()
     return list_folder(root, root.resolve().name or "images", "folder")
 
 

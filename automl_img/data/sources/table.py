@@ -10,7 +10,15 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from automl_img.data.listing import SPELLINGS, Columns, LeftOut, Listing, as_sentence, valid_unicode
+from automl_img.data.listing import (
+    SPELLINGS,
+    Columns,
+    LeftOut,
+    Listing,
+    as_sentence,
+    typed_path,
+    valid_unicode,
+)
 from automl_img.data.sources.folder import is_table_name
 from automl_img.errors import DataError, SettingsError, did_you_mean
 from automl_img.events import Listener
@@ -30,8 +38,8 @@ DELIMITERS = ",;\t|"
 
 def accepts(data: str) -> bool:
     """Whether ``data`` is a file named like a table."""
-    path = Path(data).expanduser()
-    return is_table_name(path.name) and path.is_file()
+    path = typed_path(data)
+    return is_table_name(path.name) and os.path.isfile(path)
 
 
 def listing(data: str, columns: Columns, cache: Path, listener: Listener) -> Listing:
@@ -41,7 +49,7 @@ def listing(data: str, columns: Columns, cache: Path, listener: Listener) -> Lis
         DataError: it is no table, or has a split that is not known.
         SettingsError: a column is missing.
     """
-    path = Path(data).expanduser().absolute()
+    path = typed_path(data).absolute()
     return list_table(path, columns, path.stem, "table")
 
 
