@@ -59,6 +59,11 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def percent(share: float) -> str:
+    """``0.349`` as ``35 %``, which no line break parts."""
+    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
+
+
 def counted(count: int, noun: str, plural: str = "") -> str:
     """``1 trial``, ``1,234 trials``."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

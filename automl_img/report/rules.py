@@ -7,13 +7,14 @@ from collections.abc import Callable
 
 from automl_img.report.blocks import Finding
 from automl_img.report.card import Card, validation_accuracy
-from automl_img.report.drawing import counted, significant
+from automl_img.report.drawing import counted, percent, significant
 from automl_img.report.finalists import finalists as compared
-from automl_img.report.statistics import standard_error
+from automl_img.report.statistics import standard_error, wilson
 
 CHECK, NOTE, GOOD = "check", "note", "good"
 FEW_IMAGES = 20
 IMBALANCE = 3
+_UNFINISHED = ("running", "interrupted", "failed")
 
 
 def findings(card: Card) -> list[Finding]:
@@ -27,8 +28,8 @@ def no_test(card: Card) -> Finding | None:
     if card.test is not None:
         return None
     status = card.info.get("status")
-    why = f"The run is {status}" if status in ("running", "interrupted", "failed") else "So far"
-    text = f"{why}: there is no result on test images, and nothing here says how good the model is."
+    why = f"The run is {status}: there" if status in _UNFINISHED else "There"
+    text = f"{why} is no result on test images, and nothing here says how good the model is."
     return Finding(CHECK, text, "verdict", "no test")
 
 
@@ -102,7 +103,9 @@ def overfitting(card: Card) -> Finding | None:
         how = "The winner overfits" if rising else "The winner overfits slightly"
         text = f"{how}: its training accuracy is {gap:.3f} above its validation accuracy."
         if rising:
-            text += f" Validation loss ended {losses[-1] / min(losses) - 1:.0%} above its minimum."
+            text += (
+                f" Validation loss ended {percent(losses[-1] / min(losses) - 1)} above its minimum."
+            )
         return Finding(CHECK if rising else NOTE, text, "training", "overfitting")
     return None
 
@@ -204,22 +207,24 @@ def few_in_a_class(card: Card) -> Finding | None:
 
 
 def weak_class(card: Card) -> Finding | None:
-    """A class whose whole recall interval lies below the overall accuracy."""
+    """A class whose recall lies below the accuracy, even as the worst of so many classes."""
     rows = card.test.values.get("per_class") if card.test else None
-    if card.test is None or not rows:
+    present = [row for row in rows or () if row["support"]]
+    if card.test is None or not present:
         return None
-    low = [
-        row
-        for row in rows
-        if row.get("recall_high") is not None and row["recall_high"] < card.test.accuracy
-    ]
+    high = {
+        row["name"]: wilson(row["recall"] * row["support"], row["support"], len(present))[1]
+        for row in present
+    }
+    low = [row for row in present if high[row["name"]] < card.test.accuracy]
     if not low:
         return None
     worst = min(low, key=lambda row: (row["recall"], row["name"]))
     more = f" and {counted(len(low) - 1, 'other class', 'other classes')}" if len(low) > 1 else ""
     text = (
-        f"“{worst['name']}”{more} is recognised less often than the rest, beyond chance: "
-        f"recall {worst['recall']:.3f}, accuracy over all {card.test.accuracy:.3f}."
+        f"“{worst['name']}”{more} is recognised less often than the rest, by more than chance "
+        f"among {len(present)} classes explains: recall {worst['recall']:.3f}, accuracy over all "
+        f"{card.test.accuracy:.3f}."
     )
     return Finding(CHECK, text, "classes", "weak class")
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 
-Z = 1.959963984540054
 
-
-def wilson(correct: float, images: int) -> tuple[float, float]:
+def wilson(correct: float, images: int, comparisons: int = 1) -> tuple[float, float]:
     """The 95 % Wilson interval of a proportion of ``images`` > 0.
+
+    With ``comparisons`` > 1 it is wider, so that all of so many intervals hold together at 95 %
+    (Bonferroni).
 
     Source: E. B. Wilson, JASA 22 (1927); the closed form is in
     https://en.wikipedia.org/wiki/Binomial_proportion_confidence_interval#Wilson_score_interval.
     """
+    z = NormalDist().inv_cdf(1 - 0.025 / comparisons)
     share = correct / images
-    spread = Z * math.sqrt(share * (1 - share) / images + Z * Z / (4 * images * images))
-    centre = share + Z * Z / (2 * images)
-    below = 1 + Z * Z / images
+    spread = z * math.sqrt(share * (1 - share) / images + z * z / (4 * images * images))
+    centre = share + z * z / (2 * images)
+    below = 1 + z * z / images
     low, high = (centre - spread) / below, (centre + spread) / below
     return (0.0 if correct == 0 else low), (1.0 if correct == images else high)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from automl_img.report.card import Card, validation_accuracy
-from automl_img.report.drawing import counted, duration, significant
+from automl_img.report.drawing import counted, duration, percent, significant
 from automl_img.report.statistics import wilson
 from automl_img.trials import Params, TrialState
 
@@ -98,12 +99,17 @@ def _winner_phrase(card: Card) -> str:
     searched = [dimension.name for dimension in card.search.dimensions]
     wanted = [name for name in _KEY_PARAMS if name in params]
     wanted += [name for name in searched if name in params and name not in (*wanted, "backbone")]
-    said = [
-        f"{name.split('.')[-1].replace('_', ' ')} {significant(params[name])}" for name in wanted
-    ]
+    said = [_said(name, params[name]) for name in wanted]
     parameters = card.winner.parameters if card.winner else trial.parameters if trial else None
-    size = f" with {counted(parameters, 'parameter')}" if parameters else ""
-    return f"{family(params)}{size}" + (f", {', '.join(said[:4])}" if said else "")
+    size = [counted(parameters, "parameter")] if parameters else []
+    return ", ".join([family(params), *size, *said[:4]])
+
+
+def _said(name: str, value: Any) -> str:
+    *group, last = name.split(".")
+    # "optimizer.name" is adam: the value says it all.
+    noun = "" if last == "name" and group else f"{last.replace('_', ' ')} "
+    return f"{noun}{significant(value)}"
 
 
 def _effort(card: Card, run: int, full: int | None) -> str:
@@ -112,7 +118,8 @@ def _effort(card: Card, run: int, full: int | None) -> str:
     text = f"{counted(len(card.trials), 'trial')} and {counted(run, 'epoch')} of training"
     if full and full > run:
         saved = 1 - run / full
-        text += f", where running every trial in full would have taken {full:,} ({saved:.0%} saved)"
+        text += f", where running every trial in full would have taken {full:,} "
+        text += f"({percent(saved)} saved)"
     seconds = (card.info.get("seconds") or {}).get("search")
     return text + (f". The search took {duration(seconds)}." if seconds else ".")
 

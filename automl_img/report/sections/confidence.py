@@ -6,7 +6,7 @@ from typing import Any
 
 from automl_img.report.blocks import Block, Cell, Figure, Section, Skipped, Table, Text, Threshold
 from automl_img.report.card import Card
-from automl_img.report.drawing import BLUE, DASH, GREY, axis, line, number
+from automl_img.report.drawing import BLUE, DASH, GREY, axis, line, number, percent
 from automl_img.report.statistics import wilson
 from automl_img.runs import Predictions
 
@@ -172,7 +172,7 @@ def _coverage_heading(steps: list[tuple[float, int, int]], images: int) -> str:
     base = f"{right / answered:.3f}"
     for _, answered, right in steps:
         if answered <= 0.9 * images:
-            share = f"{answered / images:.0%}"
+            share = percent(answered / images)
             return (
                 f"Of the surest {share} of the answers {right / answered:.3f} are right, of all "
                 f"{base}"

@@ -13,12 +13,13 @@ from automl_img.report.drawing import (
     ORANGE,
     axis,
     label,
-    line,
     number,
+    percent,
     significant,
 )
 from automl_img.report.facts import Dimension
 from automl_img.report.importance import FEWEST_TRIALS, Importance, importances
+from automl_img.report.parallel import parallel_coordinates
 from automl_img.trials import TrialRecord
 
 ORDER = 90
@@ -36,8 +37,10 @@ def build(card: Card) -> Section | Skipped:
     rank = {item.name: place for place, item in enumerate(found)}
     used = [d for d in card.search.dimensions if any(d.name in t.params for t in card.usable)]
     used.sort(key=lambda dimension: rank.get(dimension.name, len(rank)))
+    if used and found:
+        blocks.append(_slice(card, used[0]))
     if used:
-        blocks.append(_parallel(card, used[:MOST_AXES], len(used)))
+        blocks.append(parallel_coordinates(card, used[:MOST_AXES], len(used)))
     question = "Which ones mattered, and where were the good values?"
     if not found:
         question += f" Importance needs {FEWEST_TRIALS} trials; this run has {len(card.usable)}."
@@ -50,7 +53,7 @@ def _importance(found: list[Importance]) -> Figure:
     places = list(range(len(drawn)))
     first = found[0]
     clear = len(found) < 2 or first.low > found[1].high
-    heading = f"“{first.name}” mattered most: {first.share:.0%} of the importance"
+    heading = f"“{first.name}” mattered most: {percent(first.share)} of the importance"
     if not clear:
         heading = f"“{first.name}” comes first, but not clearly: the intervals overlap"
     columns = ("Hyperparameter", "Importance", "80 % interval")
@@ -96,95 +99,51 @@ def _importance(found: list[Importance]) -> Figure:
     )
 
 
-def _parallel(card: Card, dimensions: list[Dimension], all_of_them: int) -> Figure:
-    """Parallel coordinates as plain lines; Plotly's own need WebGL and a laxer script policy."""
-    ranked = sorted(card.usable, key=validation_accuracy, reverse=True)
+def _slice(card: Card, dimension: Dimension) -> Figure:
+    """Accuracy over the values of one hyperparameter."""
+    trials = [trial for trial in card.usable if dimension.name in trial.params]
     best = card.best_trial
-    top = [trial for trial in ranked[: max(2, len(ranked) // 5)] if trial != best]
-    rest = [trial for trial in ranked if trial not in top and trial != best]
-    accuracies = [validation_accuracy(trial) for trial in ranked]
-    span = (min(accuracies), max(accuracies))
+    ran = [trial for trial in trials if trial in card.finished and trial != best]
+    stopped = [trial for trial in trials if trial not in card.finished and trial != best]
     groups = [
-        ("other trials", rest, GREY, 1.0, "solid"),
-        ("best fifth", top, BLUE, 1.8, "solid"),
-        ("winner", [best] if best else [], ORANGE, 3.0, "solid"),
+        ("stopped early", stopped, GREY, "circle-open"),
+        ("ran to its end", ran, BLUE, "circle"),
+        ("winner", [best] if best in trials and best else [], ORANGE, "star"),
     ]
-    data = [_polylines(dimensions, span, *group) for group in groups if group[1]]
-    places = list(range(len(dimensions) + 1))
-    names = [label(d.name.split(".")[-1].replace("_", " "), 16) for d in dimensions]
-    notes = [note for x, d in enumerate(dimensions) for note in _scale(x, d)]
-    notes += _ends(len(dimensions), number(span[0]), number(span[1]))
-    caption = "One line a trial, from its hyperparameters to its validation accuracy at the right. "
-    caption += "A gap means that the hyperparameter did not apply to the trial. "
-    if all_of_them > len(dimensions):
-        caption += f"The first {len(dimensions)} of {all_of_them} hyperparameters."
-    hidden = {"showgrid": False, "zeroline": False, "fixedrange": True}
+    top = max(trials, key=validation_accuracy)
+    heading = f"The best trial had {dimension.name} = {significant(top.params[dimension.name])}"
+    scale: dict[str, Any] = {"type": "log"} if dimension.log else {}
+    if dimension.options:
+        texts = [label(option, 14) for option in dimension.options]
+        scale = {"tickvals": list(range(len(texts))), "ticktext": texts}
     return Figure(
-        "figure-parallel",
-        "Where the best trials had their values",
-        caption,
-        data,
-        {
-            "xaxis": {
-                "tickvals": places,
-                "ticktext": [*names, "accuracy"],
-                "range": [-0.35, len(dimensions) + 0.35],
-                "side": "top",
-                "automargin": True,
-                **hidden,
-                "showgrid": True,
-            },
-            "yaxis": {"visible": False, "range": [-0.12, 1.12], **hidden},
-            "annotations": notes,
-        },
-        height=420,
-        wide=True,
+        "figure-slice",
+        heading if dimension.numeric else f"Validation accuracy by “{dimension.name}”",
+        "Each mark is a trial. Other hyperparameters differ too, so that a cloud without a shape "
+        "says that this one alone decides little.",
+        [_marks(dimension, *group) for group in groups if group[1]],
+        {"xaxis": axis(label(dimension.name), **scale), "yaxis": axis("validation accuracy")},
     )
 
 
-def _polylines(
-    dimensions: list[Dimension],
-    span: tuple[float, float],
-    name: str,
-    trials: list[TrialRecord],
-    colour: str,
-    width: float,
-    dash: str,
+def _marks(
+    dimension: Dimension, name: str, trials: list[TrialRecord], colour: str, symbol: str
 ) -> dict[str, Any]:
-    x: list[Any] = []
-    y: list[Any] = []
-    who: list[Any] = []
-    for trial in trials:
-        own = [d.position(trial.params.get(d.name)) for d in dimensions]
-        reach = span[1] - span[0]
-        own.append((validation_accuracy(trial) - span[0]) / reach if reach > 0 else 0.5)
-        x += [*range(len(own)), None]
-        y += [None if place is None else round(place, 4) for place in own] + [None]
-        shown = [significant(trial.params.get(d.name, DASH)) for d in dimensions]
-        texts = [*shown, number(validation_accuracy(trial))]
-        who += [f"trial {trial.number}: {label(text)}" for text in texts] + [None]
-    trace = line(x, y, name, colour, dash=dash, text=who, hovertemplate="%{text}<extra></extra>")
-    trace["line"]["width"] = width
-    trace["mode"] = "lines+markers"
-    trace["marker"] = {"size": 8 if name == "winner" else 4, "color": colour}
-    trace["opacity"] = 0.55 if name == "other trials" else 0.9
-    return trace
-
-
-def _scale(x: int, dimension: Dimension) -> list[dict[str, Any]]:
-    if not dimension.options:
-        return _ends(x, significant(dimension.low), significant(dimension.high))
-    options = dimension.options
-    return [
-        _note(x, place / max(1, len(options) - 1), str(option), "left")
-        for place, option in enumerate(options[:12])
+    values = [trial.params[dimension.name] for trial in trials]
+    places: list[Any] = list(values)
+    if dimension.options:
+        places = [dimension.options.index(v) if v in dimension.options else None for v in values]
+    texts = [
+        f"trial {trial.number}: {label(significant(value))}"
+        for trial, value in zip(trials, values, strict=True)
     ]
-
-
-def _ends(x: int, low: str, high: str) -> list[dict[str, Any]]:
-    return [_note(x, -0.07, low, "center"), _note(x, 1.07, high, "center")]
-
-
-def _note(x: int, y: float, text: str, anchor: str) -> dict[str, Any]:
-    look = {"showarrow": False, "xanchor": anchor, "font": {"size": 11}}
-    return {"x": x, "y": y, "text": label(text, 14), "xshift": 6 if anchor == "left" else 0, **look}
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": places,
+        "y": [validation_accuracy(trial) for trial in trials],
+        "text": texts,
+        "hovertemplate": "%{text}, %{y:.3f}<extra></extra>",
+        "marker": {"color": colour, "symbol": symbol, "size": 14 if symbol == "star" else 8},
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from automl_img.report.blocks import Section, Skipped, Tile, Tiles
 from automl_img.report.card import Card
-from automl_img.report.drawing import DASH, counted, interval, number
+from automl_img.report.drawing import DASH, counted, interval, number, percent
 from automl_img.report.facts import Test
 
 ORDER = 20
@@ -32,7 +32,7 @@ def build(card: Card) -> Section | Skipped:
     return Section(
         TITLE,
         f"How good is it on {counted(test.images, 'image')} that neither the training nor the "
-        "search has seen? Intervals are 95 %.",
+        f"search has seen? Intervals are {percent(0.95)}.",
         (Tiles(shown),),
         numbers,
     )

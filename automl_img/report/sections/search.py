@@ -7,7 +7,17 @@ from typing import Any
 
 from automl_img.report.blocks import Block, Cell, Figure, Section, Skipped, Table
 from automl_img.report.card import Card, validation_accuracy
-from automl_img.report.drawing import BLUE, GREY, ORANGE, VIOLET, axis, counted, duration, line
+from automl_img.report.drawing import (
+    BLUE,
+    GREY,
+    ORANGE,
+    VIOLET,
+    axis,
+    counted,
+    duration,
+    line,
+    percent,
+)
 from automl_img.report.verdict import epochs_spent
 from automl_img.trials import TrialRecord, TrialState
 
@@ -46,7 +56,7 @@ def _history(card: Card) -> Figure:
         "figure-history",
         _history_heading(card, best),
         "Each mark is a trial at its best validation accuracy. Trials stopped early are open "
-        "circles: they might have become better.",
+        "circles: they might have become better. The numbers are in “All trials”.",
         [steps, *dots],
         {"xaxis": axis("trial"), "yaxis": axis("validation accuracy")},
         wide=len(card.usable) > 60,
@@ -98,7 +108,9 @@ def _curves(card: Card) -> Figure:
         for rung in card.search.rungs
     ]
     run, full = epochs_spent(card)
-    saved = f"Stopping weak trials early saved {1 - run / full:.0%} of the epochs" if full else ""
+    saved = (
+        f"Stopping weak trials early saved {percent(1 - run / full)} of the epochs" if full else ""
+    )
     rule = ", ".join(str(rung) for rung in card.search.rungs)
     caption = "Validation accuracy of every trial by epoch. "
     if rule:

@@ -39,9 +39,9 @@ def _search_trial(card: Card, epochs: tuple[EpochResult, ...], table: Table) -> 
     trial = card.best_trial
     best = trial.best if trial else None
     found = overfitting(card)
-    heading = found.text.split(". ")[0].rstrip(".") if found else "Accuracy by epoch"
-    marks = _marked(best.epoch) if best else {}
     x = [epoch.epoch for epoch in epochs]
+    heading = found.text.split(". ")[0].rstrip(".") if found else _best_epoch(best, x[-1])
+    marks = _marked(best.epoch) if best else {}
     caption = f"Trial {trial.number if trial else ''} of the search. "
     caption += "The dotted line marks its best epoch. Training images are augmented, so that "
     caption += "training accuracy can be the lower one."
@@ -77,21 +77,28 @@ def _search_trial(card: Card, epochs: tuple[EpochResult, ...], table: Table) -> 
     return [accuracy, loss]
 
 
+def _best_epoch(best: EpochResult | None, last: int) -> str:
+    if best is None:
+        return "No validation accuracy was measured"
+    reached = number(best.val_accuracy)
+    return f"Validation accuracy was highest in epoch {best.epoch} of {last}: {reached}"
+
+
 def _retraining(history: tuple[EpochResult, ...], table: Table) -> Figure:
     x = [epoch.epoch for epoch in history]
     last = history[-1]
-    second = {"overlaying": "y", "side": "right", "showgrid": False}
-    loss = _curve(x, [epoch.loss for epoch in history], "loss (right)", GREY, "dot")
     return Figure(
         "figure-retraining",
         f"The retraining ended at a training accuracy of {number(last.accuracy)}",
         "The winner's hyperparameters, trained again from the start on training and validation "
         "images together; there is no validation curve, because no image is left for one.",
         [
-            _curve(x, [epoch.accuracy for epoch in history], "accuracy (left)", BLUE, "solid"),
-            {**loss, "yaxis": "y2"},
+            {
+                **_curve(x, [epoch.accuracy for epoch in history], "training", BLUE, "solid"),
+                "showlegend": False,
+            }
         ],
-        {"xaxis": _epoch_axis(x), "yaxis": axis("accuracy"), "yaxis2": axis("loss", **second)},
+        {"xaxis": _epoch_axis(x), "yaxis": axis("training accuracy")},
         table,
     )
 
