@@ -136,11 +136,10 @@ def test_a_file_that_changed_since_it_was_read_stops_the_build(
 def test_a_killed_writer_leaves_nothing_that_looks_whole(
     index: DataIndex, photos: Path, private_cache: Path
 ) -> None:
-    writer = start(photos, private_cache, pause=0.2)
-    assert writer.stdout is not None
-    assert writer.stdout.readline() == "decoding\n"
-    writer.send_signal(signal.SIGKILL)
-    writer.wait()
+    with start(photos, private_cache, pause=0.2) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "decoding\n"
+        writer.send_signal(signal.SIGKILL)
     left = [path for path in (private_cache / "pixels").iterdir() if path.is_dir()]
     assert left, "the writer was killed before it began to write"
     assert all(path.name.startswith(".") and read_meta(path) is None for path in left)
@@ -168,13 +167,11 @@ def test_who_waits_for_another_run_is_told(tmp_path: Path) -> None:
         "import sys, time; from filelock import FileLock\n"
         "with FileLock(sys.argv[1]): print('held', flush=True); time.sleep(1)"
     )
-    holder = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path / "key.lock")], stdout=subprocess.PIPE
-    )
-    assert holder.stdout is not None
-    holder.stdout.readline()
-    built_once(tmp_path / "key", lambda into: {}, events.append)
-    holder.wait()
+    command = [sys.executable, "-c", code, str(tmp_path / "key.lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        built_once(tmp_path / "key", lambda into: {}, events.append)
     assert events == [Phase("waiting for another run that writes the same images")]
 
 

@@ -57,11 +57,10 @@ def list_folder(root: Path, name: str, kind: str) -> Listing:
             _list_classes(folder, split, found)
         if not splits:
             _list_classes(top, "", found)
+        else:
+            _leave_out_others(top, {folder for folder, _ in splits}, found)
     except OSError as error:
         raise DataError(f"{error.filename or root} must be readable: {error.strerror}") from None
-    if splits:
-        for other in sorted(set(_folders(top)) - {folder for folder, _ in splits}):
-            found.leave_out(str(other), "beside the folders of the splits")
     if not found.classes:
         raise DataError(_no_classes(top))
     return Listing(
@@ -149,6 +148,18 @@ def _list_classes(folder: Path, split: str, found: _Found) -> None:
             _list_images(entry.path, label, split, found, seen)
         elif is_image_name(entry.name):
             found.leave_out(entry.path, "not in a class folder")
+
+
+def _leave_out_others(top: Path, splits: set[Path], found: _Found) -> None:
+    """Name the images that lie beside the folders of the splits."""
+    beside = _Found(found.root)
+    for entry in _entries(top):
+        if _is_folder(entry) and Path(entry.path) not in splits:
+            _list_images(entry.path, "", "", beside, {_identity(path) for path in splits})
+        elif is_image_name(entry.name):
+            found.leave_out(entry.path, "not in a class folder")
+    for path in beside.paths:
+        found.leave_out(path, "beside the folders of the splits")
 
 
 def _list_images(
