@@ -18,6 +18,8 @@ from automl_img.evaluation.intervals import (
 )
 from automl_img.evaluation.ranking import roc_auc, top_k
 
+MOST_IN_FULL = 200
+
 
 def score(
     labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
@@ -26,7 +28,8 @@ def score(
 
     Macro means run over the classes that have images. A score that is not defined is None, and
     ``undefined`` says why. Intervals are [low, high] at 95 %: Wilson for proportions, a bootstrap
-    over the images for macro means.
+    over the images for macro means. ``confusion`` is a list of rows, true by predicted; over 200
+    classes it is None and ``confusion_cells`` lists [true, predicted, images] instead.
 
     Args:
         labels: int, shape (images,): classes, some of which may be missing.
@@ -49,7 +52,7 @@ def score(
         **_of_probabilities(labels, predicted, probabilities if finite else None, len(class_names)),
         **_baseline(confusion, class_names),
         "classes": list(class_names),
-        "confusion": confusion.tolist(),
+        **_cells(confusion),
         "per_class": _per_class(confusion, class_names),
     }
 
@@ -71,6 +74,15 @@ def _check(labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str]) 
 def _confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     flat = np.bincount(labels * classes + predicted, minlength=classes * classes)
     return flat.reshape(classes, classes)
+
+
+def _cells(confusion: np.ndarray) -> dict[str, Any]:
+    """The matrix; with many classes, where nearly all of it is 0, its other cells only."""
+    if len(confusion) <= MOST_IN_FULL:
+        return {"confusion": confusion.tolist(), "confusion_cells": None}
+    true, predicted = np.nonzero(confusion)
+    cells = np.column_stack([true, predicted, confusion[true, predicted]])
+    return {"confusion": None, "confusion_cells": cells.tolist()}
 
 
 def _accuracy(labels: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:

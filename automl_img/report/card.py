@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from automl_img.report.facts import Data, Search, Test, Winner, known_epochs
+from automl_img.report.drawing import counted
+from automl_img.report.facts import Data, Scores, Search, Winner, known_epochs
 from automl_img.report.privacy import without_paths, without_paths_in
 from automl_img.runs import Predictions, Run
 from automl_img.trials import TrialRecord, TrialState
@@ -44,7 +45,7 @@ class Card:
     search: Search
     trials: tuple[TrialRecord, ...]
     winner: Winner | None
-    test: Test | None
+    test: Scores | None
     predictions: Predictions | None
     finalists: dict[int, Predictions]
     thumbnails: dict[int, bytes]
@@ -97,8 +98,10 @@ def load_card(run: Run) -> Card:
         RunError: ``run.json`` is missing or damaged.
     """
     notes: list[str] = []
-    info = without_paths_in(run.info)
-    data = Data.read(_dict(info.get("data")))
+    stored = run.info
+    info = without_paths_in(stored)
+    names = _dict(stored.get("data")).get("class_names")
+    data = Data.read({**_dict(info.get("data")), "class_names": names})
     test = _tried(notes, "test.json", lambda: run.read_json("test.json"), None)
     winner = _tried(notes, "winner.json", lambda: run.read_json("winner.json"), None)
     none: tuple[TrialRecord, ...] = ()
@@ -115,7 +118,7 @@ def load_card(run: Run) -> Card:
         search=Search.read(_dict(info.get("search"))),
         trials=trials,
         winner=_tried(notes, "winner.json", lambda: Winner.read(winner) if winner else None, None),
-        test=_tried(notes, "test.json", lambda: Test.read(test) if test else None, None),
+        test=_tried(notes, "test.json", lambda: Scores.read(test) if test else None, None),
         predictions=predictions,
         finalists=_tried(notes, "predictions", lambda: _finalists(run), {}),
         thumbnails=thumbnails,
@@ -154,7 +157,7 @@ def _trials(run: Run, notes: list[str]) -> tuple[TrialRecord, ...]:
             continue
         records[record.number] = record
     if lost:
-        notes.append(f"{lost} lines of trials.jsonl could not be read")
+        notes.append(f"{counted(lost, 'line')} of trials.jsonl could not be read")
     return tuple(records[number] for number in sorted(records))
 
 

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from automl_img.trials import EpochResult, Params
 
 SPLITS = ("train", "validation", "test")
@@ -148,7 +150,7 @@ class Winner:
 
 
 @dataclass(frozen=True)
-class Test:
+class Scores:
     """``test.json``, whose values are read by name; ``values`` is the whole of it."""
 
     images: int
@@ -159,7 +161,7 @@ class Test:
     values: dict[str, Any]
 
     @classmethod
-    def read(cls, value: dict[str, Any]) -> Test:
+    def read(cls, value: dict[str, Any]) -> Scores:
         from automl_img.report.statistics import wilson
 
         images, accuracy = int(value["images"]), float(value["accuracy"])
@@ -172,6 +174,18 @@ class Test:
         """The score ``name``; None where it is missing or not defined."""
         value = self.values.get(name)
         return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+    def confusion(self) -> np.ndarray | None:
+        """int64, shape (classes, classes), true by predicted; None where it was not recorded."""
+        rows, cells = self.values.get("confusion"), self.values.get("confusion_cells")
+        if rows:
+            return np.array(rows, dtype=np.int64)
+        if not cells:
+            return None
+        counts = np.zeros((len(self.class_names),) * 2, dtype=np.int64)
+        for true, predicted, images in cells:
+            counts[true, predicted] = images
+        return counts
 
     def bounds(self, name: str) -> tuple[float, float] | None:
         """The interval of the score ``name``."""

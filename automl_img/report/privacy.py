@@ -7,7 +7,7 @@ from typing import Any
 
 # /home/me/photos, ~/photos, C:\Users\me\photos, \\server\share\photos, file:///home/me/photos.
 _PATH = re.compile(
-    r"(?:file://)?(?<![\w.…/\\:])(?:~[\w.-]*[/\\]|/(?=[\w.~-])|[A-Za-z]:[/\\]|\\\\)"
+    r"(?<![\w.…/\\:<])(?:file://)?(?:~[\w.-]*[/\\]|/(?=[\w.~-])|[A-Za-z]:[/\\]|\\\\)"
     r"(?:[^\s'\"<>|:*?,;()\[\]{}]*)"
 )
 

@@ -117,6 +117,12 @@ def test_the_scores_are_plain_json_and_the_same_twice() -> None:
     assert json.dumps(json_safe(first), allow_nan=False) == json.dumps(json_safe(again))
 
 
+def test_over_200_classes_the_matrix_is_a_list_of_its_cells() -> None:
+    found = score(np.array([0, 0, 250]), sure([0, 7, 250], 300), [str(i) for i in range(300)])
+    assert found["confusion"] is None
+    assert found["confusion_cells"] == [[0, 0, 1], [0, 7, 1], [250, 250, 1]]
+
+
 @pytest.mark.parametrize(
     ("labels", "shape", "rule"),
     [

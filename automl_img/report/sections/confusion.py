@@ -18,10 +18,10 @@ LARGEST = 50
 
 
 def build(card: Card) -> Section | Skipped:
-    if card.test is None or not card.test.values.get("confusion"):
+    counts = card.test.confusion() if card.test else None
+    if card.test is None or counts is None:
         return Skipped(TITLE, "The run has no test result yet.")
     names = card.test.class_names
-    counts = np.array(card.test.values["confusion"], dtype=np.int64)
     mistakes = largest(counts)
     heading = _heading(mistakes, counts, names)
     table = _table(mistakes, counts, names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from automl_img.report.blocks import Section, Skipped, Tile, Tiles
 from automl_img.report.card import Card
 from automl_img.report.drawing import DASH, counted, interval, number, percent
-from automl_img.report.facts import Test
+from automl_img.report.facts import Scores
 
 ORDER = 20
 TITLE = "Test results"
@@ -38,12 +38,12 @@ def build(card: Card) -> Section | Skipped:
     )
 
 
-def _accuracy(test: Test) -> Tile:
+def _accuracy(test: Scores) -> Tile:
     detail = f"{interval(test.interval)}, {test.correct:,} of {test.images:,} right"
     return Tile("Accuracy", test.accuracy, number(test.accuracy), detail)
 
 
-def _tile(test: Test, key: str, name: str, meaning: str) -> Tile | None:
+def _tile(test: Scores, key: str, name: str, meaning: str) -> Tile | None:
     undefined = test.values.get("undefined") or {}
     if key not in test.values and key not in undefined:
         return None
@@ -60,7 +60,7 @@ def _tile(test: Test, key: str, name: str, meaning: str) -> Tile | None:
     return Tile(name, value, number(value), spread + meaning)
 
 
-def _baseline(test: Test) -> Tile | None:
+def _baseline(test: Scores) -> Tile | None:
     value = test.number("baseline")
     if value is None:
         return None

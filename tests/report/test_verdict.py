@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from automl_img.report.card import load_card
+from automl_img.report.verdict import epochs_spent, verdict
+from automl_img.runs import Run, create_run
+from tests.report.golden import golden_run
+
+
+def test_a_tested_run_says_test_accuracy_interval_and_images(tmp_path: Path) -> None:
+    run = golden_run(tmp_path)
+    run.write_json("test.json", {"images": 180, "correct": 175, "accuracy": 175 / 180})
+    found = verdict(load_card(run))
+    assert found.line == "Test accuracy 0.972 (95 % interval 0.937-0.988, 180 images)"
+    assert found.kind == "test"
+    assert found.caution == ""
+    assert found.winner.startswith("cnn, ")
+
+
+def test_a_run_without_a_test_is_said_to_be_optimistic(tmp_path: Path) -> None:
+    found = verdict(load_card(golden_run(tmp_path, tested=False)))
+    assert found.kind == "validation"
+    assert found.line.startswith("Validation accuracy 0.")
+    assert "best of 19 trials, so it is optimistic" in found.caution
+
+
+def test_a_run_whose_trials_all_failed_says_why(tmp_path: Path) -> None:
+    found = verdict(load_card(golden_run(tmp_path, trials=3, failed=3, error="no memory\ntrace")))
+    assert found.line == "No trial reached a validation accuracy"
+    assert found.caution == "3 trials failed. The first one: no memory"
+
+
+def test_an_empty_run_has_a_verdict_too(tmp_path: Path) -> None:
+    found = verdict(load_card(create_run(tmp_path, "empty", {})))
+    assert (found.kind, found.accuracy, found.epochs_full) == ("none", None, None)
+
+
+def test_epochs_are_counted_against_all_trials_in_full(golden: Run) -> None:
+    card = load_card(golden)
+    run, full = epochs_spent(card)
+    lengths = [len(trial.epochs) for trial in card.trials if trial not in card.failed]
+    assert run == sum(lengths)
+    assert full == 18 * len(lengths)
+
+
+def test_the_best_trial_is_one_that_ran_to_its_end(tmp_path: Path) -> None:
+    card = load_card(golden_run(tmp_path, tested=False))
+    assert card.best_trial in card.finished
+
+
+@pytest.mark.parametrize("images", [1, 20, 1000])
+def test_the_line_is_plain_ascii(tmp_path: Path, images: int) -> None:
+    run = golden_run(tmp_path)
+    run.write_json("test.json", {"images": images, "correct": images, "accuracy": 1.0})
+    line = verdict(load_card(run)).line
+    assert line.isascii()
+    assert "1.000 (95 % interval" in line
