@@ -42,6 +42,13 @@ class EpochResult:
     seconds: float
     learning_rate: float
 
+    @property
+    def quality(self) -> tuple[float, float]:
+        """For comparing epochs and trials: the higher validation accuracy, then the lower loss."""
+        accuracy = -1.0 if self.val_accuracy is None else self.val_accuracy
+        loss = float("inf") if self.val_loss is None else self.val_loss
+        return accuracy, -loss
+
 
 @dataclass(frozen=True)
 class TrialSpec:
@@ -61,7 +68,9 @@ class TrialSpec:
         class_weights: one weight a class, or empty for none.
         flips: whether mirrored images keep their class, which decides the default augmentation.
         folder: absolute path of the trial's own folder in the run folder.
-        weights: file of pretrained weights for each backbone that needs one.
+        weights: file of pretrained weights for the backbone, or None.
+        learning_rates: the rate of each epoch; empty follows the schedule in ``params``. The
+            winner is retrained along the rates of its trial, which saw validation losses.
     """
 
     number: int
@@ -75,7 +84,8 @@ class TrialSpec:
     class_weights: tuple[float, ...]
     flips: bool
     folder: str
-    weights: dict[str, str] = dataclasses.field(default_factory=dict)
+    weights: str | None = None
+    learning_rates: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,7 +122,7 @@ class TrialRecord:
     def best(self) -> EpochResult | None:
         """The epoch with the highest validation accuracy; among equals the lowest loss."""
         scored = [result for result in self.epochs if result.val_accuracy is not None]
-        return max(scored, key=_quality, default=None)
+        return max(scored, key=lambda result: result.quality, default=None)
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary; ``from_json`` gives the record back."""
@@ -126,12 +136,6 @@ class TrialRecord:
         kept["state"] = TrialState(kept["state"])
         kept["epochs"] = tuple(_epoch_from_json(item) for item in kept.get("epochs", ()))
         return cls(**kept)
-
-
-def _quality(result: EpochResult) -> tuple[float, float]:
-    accuracy = result.val_accuracy if result.val_accuracy is not None else -1.0
-    loss = result.val_loss if result.val_loss is not None else float("inf")
-    return accuracy, -loss
 
 
 def _epoch_from_json(value: dict[str, Any]) -> EpochResult:

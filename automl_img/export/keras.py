@@ -1,0 +1,106 @@
+"""One ``.keras`` file: uint8 images in, probabilities out, class names inside."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from automl_img.errors import ExportError
+from automl_img.export.parity import check_parity
+from automl_img.files import replacing
+
+# Beside Keras's own files in the archive; Keras ignores what it does not know.
+_CLASSES = "automl_img.json"
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class ExportedModel:
+    """A model as it was exported.
+
+    Attributes:
+        model: a ``keras.Model`` from uint8 (images, size, size, channels) to probabilities.
+        class_names: in the order of its outputs.
+    """
+
+    model: Any
+    class_names: tuple[str, ...]
+
+    @property
+    def image_size(self) -> int:
+        return int(self.model.input_shape[1])
+
+    @property
+    def channels(self) -> int:
+        return int(self.model.input_shape[3])
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities, float32 (images, classes), of uint8 (images, size, size, channels)."""
+        parts = [
+            np.asarray(self.model.predict_on_batch(images[start : start + _BATCH]))
+            for start in range(0, len(images), _BATCH)
+        ]
+        return np.concatenate(parts).astype(np.float32)
+
+
+def export_keras(
+    trained: Any,
+    class_names: tuple[str, ...],
+    path: Path,
+    samples: np.ndarray,
+    expected: np.ndarray,
+) -> None:
+    """Write the classifier inside ``trained`` to ``path``, without augmentation; nothing stays
+    there if it does not predict as ``trained`` does.
+
+    Args:
+        trained: see ``automl_img.models.hypermodel.ImageClassifier``.
+        samples: uint8 (images, size, size, channels), none of them a test image.
+        expected: probabilities that ``trained`` gives for them.
+
+    Raises:
+        ExportError: the file, loaded again, predicts something else.
+    """
+    with replacing(path) as temporary:
+        serving_model(trained).save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(_CLASSES, json.dumps({"class_names": class_names}))
+        check_parity(path, load_keras(temporary).predict(samples), expected)
+
+
+def serving_model(trained: Any) -> Any:
+    """A model from uint8 images to probabilities, out of the trained parts."""
+    import keras
+
+    classifier = trained.get_layer("classifier")
+    pixels = keras.Input(trained.input_shape[1:], dtype="uint8", name="pixels")
+    logits = classifier(keras.layers.Rescaling(1.0, name="as_float")(pixels))
+    probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(logits)
+    return keras.Model(pixels, probabilities, name="automl_img")
+
+
+def load_keras(path: Path) -> ExportedModel:
+    """The model that ``export_keras`` wrote; code inside the file is refused.
+
+    Raises:
+        ExportError: it is no model of ours, or cannot be loaded.
+    """
+    import keras
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            class_names = tuple(json.loads(archive.read(_CLASSES))["class_names"])
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except FileNotFoundError:
+        raise ExportError(f"there is no model {path}; export one with: automl-img export") from None
+    except KeyError:
+        raise ExportError(f"{path} holds no class names: it was not exported by automl-img") from None
+    except (ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise ExportError(f"the model {path} cannot be loaded: {lines[0][:300]}") from None
+    return ExportedModel(model, class_names)

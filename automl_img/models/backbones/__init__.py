@@ -1,0 +1,11 @@
+"""Plug-ins: a file is a family of backbones.
+
+Each has
+
+- ``VARIANTS``: the names that ``backbone`` may take, the smallest first;
+- ``HYPERPARAMETERS``: what only this family has;
+- ``START``: hand-made settings to try first, as parameters; the rest is at its default;
+- ``build(variant, image_size, channels, params, weights, seed)``: a ``keras.Model`` from float
+  images in [0, 255] of shape (batch, image_size, image_size, channels) to a feature map of shape
+  (batch, height, width, filters).
+"""

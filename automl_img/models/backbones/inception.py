@@ -1,0 +1,28 @@
+"""Inception v3 and Inception-ResNet v2 (https://arxiv.org/abs/1512.00567, https://arxiv.org/abs/1602.07261)."""
+
+from __future__ import annotations
+
+from automl_img.models.pretrained import Family, Variant
+
+FAMILY = Family(
+    Variant(
+        "inception_v3",
+        "InceptionV3",
+        "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        preprocessing="unit",
+        minimum=75,
+        cuts=(11, 18, 87, 229, 311),
+    ),
+    Variant(
+        "inception_resnet_v2",
+        "InceptionResNetV2",
+        "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        preprocessing="unit",
+        minimum=75,
+        cuts=(11, 261, 595, 780),
+    ),
+)
+VARIANTS = FAMILY.names
+HYPERPARAMETERS = FAMILY.hyperparameters
+START = FAMILY.start
+build = FAMILY.build

@@ -1,0 +1,262 @@
+"""A whole search as one straight line, from data to tested winner."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from automl_img.data.prepare import Prepared, prepare
+from automl_img.events import Listener, Notice, Phase, SearchStarted, ignore
+from automl_img.files import append_json_line, replacing, write_text
+from automl_img.models.hyperparameters import declared
+from automl_img.models.weights import weights_of_space
+from automl_img.runs import Run, create_run, remove_folders
+from automl_img.search.hardware import Resources, describe_hardware, describe_versions, share
+from automl_img.search.interrupts import catching_interrupts
+from automl_img.search.start import start_set
+from automl_img.settings import SearchSettings, check
+from automl_img.space.dimensions import SearchSpace
+from automl_img.space.presets import build_space, describe_space, find_preset, read_preset, space_yaml
+from automl_img.trials import TrialRecord, TrialSpec
+
+
+def search(
+    data: str | Path | None = None,
+    *,
+    listener: Listener = ignore,
+    command: str | None = None,
+    **settings: Any,
+) -> Run:
+    """Search for the best classifier of ``data``, retrain it, test it once, export it, report it.
+
+    Args:
+        data: a folder, table, archive or built-in name; None takes the default of the settings.
+        listener: hears the events of ``automl_img.events`` as the search goes.
+        command: how to say this search again, for the report; None words it from the settings.
+        settings: see ``automl_img.settings.SearchSettings``.
+
+    Returns:
+        The run: ``run.read_json("test.json")`` has the scores, ``run.report`` and ``run.model`` are
+        the files.
+
+    Raises:
+        SettingsError: what was asked for cannot be done.
+        DataError: the images cannot be used.
+        WeightsError: pretrained weights cannot be had.
+        RunError: the run's name is taken.
+        SearchError: no trial was usable.
+        ExportError: the export does not predict as the trained model does; the rest is kept.
+        KeyboardInterrupt: stopped at once; finished trials are in the run folder.
+    """
+    asked = check(settings if data is None else {**settings, "data": str(data)})
+    space = build_space(
+        asked.space, read_preset(find_preset(asked.space)), declared(), asked.search, asked.fix
+    )
+    resources = share(asked.workers, asked.gpus_per_trial)
+    if asked.space == "cnn" and asked.image_size is None:
+        listener(Notice("space: cnn, from scratch; for photos --space pretrained is usually better"))
+    prepared = prepare(asked, listener)
+    return _Study(asked, space, resources, prepared, listener, command).run_to_the_end()
+
+
+class _Study:
+    """What the steps of one search share."""
+
+    def __init__(
+        self,
+        settings: SearchSettings,
+        space: SearchSpace,
+        resources: Resources,
+        prepared: Prepared,
+        listener: Listener,
+        command: str | None,
+    ) -> None:
+        self.settings = settings
+        self.space = space
+        self.resources = resources
+        self.prepared = prepared
+        self.listener = listener
+        self.weights = weights_of_space(space, settings.weights_dir)
+        self.seconds: dict[str, float] = {}
+        started = time.time()
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(started))
+        name = settings.name or f"{prepared.name}-{stamp}"
+        self.run = create_run(Path(settings.out), name, self._info(command, name, started))
+
+    def run_to_the_end(self) -> Run:
+        """Search, retrain, test, export, report; each step keeps what it did."""
+        try:
+            self._write_inputs()
+            interrupted = self._search()
+            self._finish()
+        except BaseException as error:
+            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            self._close(status)
+            raise
+        self._close("interrupted" if interrupted else "finished")
+        self._report()
+        return self.run
+
+    def _write_inputs(self) -> None:
+        """What the search starts from: the space, the split, what was left out."""
+        prepared, path = self.prepared, self.run.path
+        write_text(path / "space.yaml", space_yaml(self.space))
+        prepared.write_split(path / "split.csv")
+        self._leave_out(prepared.left_out)
+        with replacing(path / "rows.npz") as temporary:
+            np.savez(temporary, **prepared.rows_arrays())
+
+    def _search(self) -> bool:
+        """Run the trials; True if the user cut them short."""
+        from automl_img.search.engine import Conductor, local_ray, run_trials
+        from automl_img.search.rungs import Rungs
+        from automl_img.search.sampler import Sampler, grid
+
+        settings, resources = self.settings, self.resources
+        with self._timed("search"), catching_interrupts(self.listener) as interrupt:
+            sampler = Sampler(self.run.study, self.space, settings.sampler, settings.seed)
+            points = grid(self.space) if settings.sampler == "grid" else start_set(self.space)
+            sampler.enqueue(points)
+            rungs = Rungs(settings.max_epochs)
+            rungs.rebuild(sampler.history())
+            budget = settings.budget
+            if settings.sampler == "grid":
+                budget = min(budget, len(points))
+            self.listener(SearchStarted(budget, settings.max_epochs, resources.workers))
+            self.listener(Phase("starting Ray and TensorFlow, about 15 s"))
+            conductor = Conductor(
+                self.run, sampler, rungs, self._spec, budget, self.listener,
+                lambda: interrupt.requested,
+            )
+            with local_ray(resources):
+                run_trials(conductor, self.run, resources, self.listener)
+            return interrupt.requested
+
+    def _finish(self) -> None:
+        """The winner: retrained, then tested once, then exported."""
+        from automl_img.search import finalists
+
+        prepared, records = self.prepared, self.run.trials()
+        ranked = finalists.rank(records)
+        labels = prepared.index.labels[prepared.split.validation]
+        names = prepared.names_of_validation
+        finalists.keep_validation_predictions(self.run, ranked, labels, names)
+        winner = ranked[0]
+        with self._timed("retrain"):
+            epochs = winner.best.epoch if winner.best else 0
+            self.listener(
+                Phase(f"retraining trial {winner.number} on all but the test images, {epochs} epochs")
+            )
+            trainer = finalists.retrain(self.run, winner, self._spec_again(winner), self.listener)
+        with self._timed("test"):
+            self.listener(Phase(f"reading the {prepared.test.count:,} test images, once"))
+            left_out = finalists.evaluate_once(
+                self.run, trainer.model, prepared.test, prepared.class_names,
+                self.settings.seed, self.listener,
+            )
+            self._leave_out(left_out)
+        with self._timed("export"):
+            self.listener(Phase("exporting the model and comparing it with the trained one"))
+            finalists.export_winner(self.run, trainer)
+        remove_folders([self.run.path / "trials", self.run.path / "winner"])
+
+    def _report(self) -> None:
+        from automl_img.report.render import write_report
+
+        self.listener(Phase("writing the report"))
+        write_report(self.run)
+
+    def _spec(self, suggestion: Any) -> TrialSpec:
+        return self._spec_of(suggestion.number, suggestion.params, suggestion.seed)
+
+    def _spec_again(self, record: TrialRecord) -> TrialSpec:
+        return self._spec_of(record.number, record.params, record.seed)
+
+    def _spec_of(self, number: int, params: dict[str, Any], seed: int) -> TrialSpec:
+        prepared = self.prepared
+        weights = (str(params["backbone"]), str(params.get("weights")))
+        return TrialSpec(
+            number=number,
+            params=params,
+            seed=seed,
+            max_epochs=self.settings.max_epochs,
+            pixels=str(prepared.pixels.folder.absolute()),
+            rows=str(self.run.path / "rows.npz"),
+            train_on_all=False,
+            class_names=prepared.class_names,
+            class_weights=self._class_weights(),
+            flips=prepared.flips,
+            folder=str(self.run.trial_folder(number)),
+            weights=self.weights.get(weights),
+        )
+
+    def _class_weights(self) -> tuple[float, ...]:
+        """Balanced: images / (classes x images of the class), mean 1 over the images."""
+        if self.settings.class_weights == "none":
+            return ()
+        counts = np.asarray(self.prepared.class_counts["train"], dtype=float)
+        weights = counts.sum() / (len(counts) * np.maximum(counts, 1))
+        return tuple(float(weight) for weight in weights)
+
+    def _leave_out(self, entries: Any) -> None:
+        for entry in entries:
+            append_json_line(self.run.path / "left_out.jsonl", dataclasses.asdict(entry))
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = round(time.perf_counter() - started, 2)
+
+    def _close(self, status: str) -> None:
+        self.run.update_info(status=status, finished=time.time(), seconds=self.seconds)
+
+    def _info(self, command: str | None, name: str, started: float) -> dict[str, Any]:
+        """``run.json`` as the search begins."""
+        from automl_img.search.rungs import REDUCTION_FACTOR, Rungs
+
+        settings, prepared = self.settings, self.prepared
+        counts = prepared.class_counts
+        return {
+            "format": 1,
+            "name": name,
+            "command": command or f"automl-img search {shlex.quote(settings.data)}",
+            "started": started,
+            "finished": None,
+            "status": "running",
+            "settings": settings.model_dump(),
+            "seed": settings.seed,
+            "versions": describe_versions(),
+            "hardware": describe_hardware(self.resources),
+            "data": {
+                "source": prepared.name,
+                "kind": prepared.kind,
+                "class_names": prepared.class_names,
+                "image_size": prepared.image_size,
+                "channels": prepared.channels,
+                "splits": {part: sum(values) for part, values in counts.items()},
+                "class_counts": counts,
+                "fingerprint": prepared.index.fingerprint,
+                "left_out": len(prepared.left_out),
+                "flips": prepared.flips,
+            },
+            "search": {
+                "budget": settings.budget,
+                "max_epochs": settings.max_epochs,
+                "sampler": settings.sampler,
+                "space": settings.space,
+                "reduction_factor": REDUCTION_FACTOR,
+                "rungs": Rungs(settings.max_epochs).epochs,
+                "dimensions": describe_space(self.space),
+            },
+            "seconds": self.seconds,
+        }

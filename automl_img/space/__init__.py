@@ -1,0 +1,1 @@
+"""What can vary: dimensions, the space they span, and presets of it."""

@@ -1,0 +1,161 @@
+"""From a preset's YAML, and what was typed on top of it, to a search space."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from automl_img.errors import SpaceError, did_you_mean
+from automl_img.shipped import shipped
+from automl_img.space.assignments import fixed, narrowed, single
+from automl_img.space.dimensions import Choice, Dimension, SearchSpace, text
+
+
+class Preset(BaseModel):
+    """A search space as it stands in a file.
+
+    Attributes:
+        description: one sentence: what it is for.
+        search: ranges by hyperparameter, in the syntax of ``--search``, or lists of options.
+        fix: values by hyperparameter.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    description: str = ""
+    search: dict[str, Any] = Field(default_factory=dict)
+    fix: dict[str, Any] = Field(default_factory=dict)
+
+
+def preset_names() -> list[str]:
+    """The presets that ship, sorted."""
+    return sorted(path.stem for path in shipped("search_spaces").glob("*.yaml"))
+
+
+def find_preset(name: str) -> Path:
+    """The file of a preset that ships, or ``name`` itself where it is a file.
+
+    Raises:
+        SpaceError: there is neither.
+    """
+    known = preset_names()
+    if name in known:
+        return shipped("search_spaces") / f"{name}.yaml"
+    if Path(name).is_file():
+        return Path(name)
+    hint = did_you_mean(name, known)
+    raise SpaceError(f"--space must be one of {', '.join(known)} or a file, but got {name!r}{hint}")
+
+
+def read_preset(path: Path) -> Preset:
+    """The preset in ``path``.
+
+    Raises:
+        SpaceError: it cannot be read, is not YAML, or has keys that a preset has not.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Preset(**(content or {}))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpaceError(f"the space {path} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        first = " ".join(str(error).split())
+        raise SpaceError(f"the space {path} must be valid YAML, but {first}") from None
+    except (ValidationError, TypeError) as error:
+        raise SpaceError(_sentence(path, error)) from None
+
+
+def build_space(
+    name: str,
+    preset: Preset,
+    declared: tuple[Dimension, ...],
+    search: dict[str, str],
+    fix: dict[str, str],
+) -> SearchSpace:
+    """The space of ``preset`` with what was typed on top; the later word on a name counts.
+
+    Args:
+        declared: every hyperparameter there is, with its bounds and default, parents first.
+        search: ``--search``: ranges as typed.
+        fix: ``--fix``: values as typed.
+
+    Raises:
+        SpaceError: a name is unknown, a range leaves its bounds, or nothing is left to search.
+    """
+    bounds = {dimension.name: dimension for dimension in declared}
+    asked: dict[str, Dimension] = {}
+    for words, read in ((preset.search, narrowed), (preset.fix, fixed), (search, narrowed), (fix, fixed)):
+        for key, typed in words.items():
+            if key not in bounds:
+                raise SpaceError(f"there is no hyperparameter {key!r}{did_you_mean(key, bounds)}")
+            asked[key] = read(bounds[key], _as_typed(key, typed))
+    both = sorted(search.keys() & fix.keys())
+    if both:
+        raise SpaceError(f"{both[0]} is both in --search and in --fix; drop one of them")
+    space = _assemble(name, declared, asked)
+    for key in (search | fix).keys() - {dimension.name for dimension in space.dimensions}:
+        conditions = " and ".join(condition.describe() for condition in bounds[key].when)
+        raise SpaceError(f"{key} counts only where {conditions}, which this space never has")
+    return space
+
+
+def _assemble(
+    name: str, declared: tuple[Dimension, ...], asked: dict[str, Dimension]
+) -> SearchSpace:
+    """Every declared dimension: as asked for, else at its default, else (no default) left out."""
+    dimensions: list[Dimension] = []
+    for dimension in declared:
+        if dimension.name in asked:
+            dimensions.append(asked[dimension.name])
+        elif dimension.default is not None:
+            dimensions.append(single(dimension, dimension.default))
+    reachable = [dimension for dimension in dimensions if _can_count(dimension, dimensions)]
+    searched = frozenset(dimension.name for dimension in reachable if not dimension.single)
+    return SearchSpace(name, tuple(reachable), searched)
+
+
+def _can_count(dimension: Dimension, others: list[Dimension]) -> bool:
+    """Whether any value of the parents lets ``dimension`` count."""
+    for condition in dimension.when:
+        parent = next((other for other in others if other.name == condition.parent), None)
+        if parent is None or not _can_count(parent, others):
+            return False
+        options = parent.options if isinstance(parent, Choice) else ()
+        if options and not any(condition.holds({parent.name: option}) for option in options):
+            return False
+    return True
+
+
+def space_yaml(space: SearchSpace) -> str:
+    """The space as a preset file: what is searched, and what is fixed away from nothing."""
+    search = {d.name: _as_yaml(d) for d in space.dimensions if d.name in space.searched}
+    fix = {d.name: _as_yaml(d) for d in space.dimensions if d.name not in space.searched}
+    content = {"description": f"the space of a run, from {space.name}", "search": search, "fix": fix}
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def _as_yaml(dimension: Dimension) -> Any:
+    if isinstance(dimension, Choice):
+        return list(dimension.options) if len(dimension.options) > 1 else dimension.options[0]
+    return dimension.describe()
+
+
+def _as_typed(name: str, content: Any) -> str:
+    """A value of a YAML file in the syntax of the command line."""
+    if isinstance(content, list):
+        return ",".join(_as_typed(name, item) for item in content)
+    if isinstance(content, (bool, int, float, str)):
+        return text(content)
+    raise SpaceError(f"{name} must be a range, a value or a list of values, but got {content!r}")
+
+
+def _sentence(path: Path, error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return f"the space {path} must be a mapping with the keys {', '.join(Preset.model_fields)}"
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    hint = did_you_mean(key, Preset.model_fields)
+    return f"the space {path}: {key!r}: {first['msg'].lower()}{hint}"

@@ -1,0 +1,1 @@
+"""One trial: from what to train to what each epoch gave."""
