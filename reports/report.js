@@ -33,9 +33,10 @@
       note.bgcolor = paint.ground;
       note.borderpad = 1;
     }
+    const sheet = printing ? { width, autosize: false } : { autosize: true };
     return {
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "closest",
-      font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: paint.ink },
+      ...sheet, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "closest",
+      font: { family: getComputedStyle(document.body).fontFamily, size: printing ? 10 : 12, color: paint.ink },
       margin: { l: 48, r: 16, t: 12, b: 44 }, height, dragmode: false,
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", xanchor: "left" },
       hoverlabel: { font: { size: 12 } },
@@ -55,10 +56,17 @@
     return typeof Plotly !== "undefined";
   }
 
+  // Pixels between the margins of an A4 sheet, of which two figures share one row.
+  const sheet = 650;
+
   function draw(place, printing = false) {
     const figure = place.figure;
-    const height = Number(place.dataset.height);
-    const layout = themed(figure, height, place.clientWidth, printing);
+    const wide = place.parentElement.matches(".wide, :nth-child(odd):last-child");
+    const half = printing && !wide;
+    const most = printing ? (half ? 260 : 520) : Infinity;
+    const height = Math.min(most, Number(place.dataset.height) * (printing ? 0.8 : 1));
+    const width = printing ? (half ? sheet / 2 - 14 : sheet) : place.clientWidth;
+    const layout = themed(figure, height, width, printing);
     Plotly.react(place, figure.data, layout, config);
     if (place.dataset.action && !place.dataset.bound) {
       place.dataset.bound = "yes";
@@ -120,11 +128,13 @@
 
   function showConfusion(figure, point) {
     if (!filters) return;
-    const names = figure.layout.meta.names;
+    const { names, labels } = figure.layout.meta;
     choose("group", "");
-    const known = choose("true", names[point.y]) & choose("predicted", names[point.x]);
+    const found = [["true", point.y], ["predicted", point.x]].map(
+      ([name, text]) => choose(name, names[labels.indexOf(text)]),
+    );
     filter();
-    if (!known) filters.querySelector("[data-count]").textContent = "no image kept of this cell";
+    if (!found.every(Boolean)) filters.querySelector("[data-count]").textContent = "no image kept of this cell";
     document.getElementById("predictions").scrollIntoView();
   }
 

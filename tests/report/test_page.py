@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -41,6 +42,17 @@ def test_plotly_is_on_the_page_exactly_once(golden: Run, page: Page) -> None:
     assert page.plotly() == get_plotlyjs()
     assert sum(attributes.get("id") == "plotly" for attributes, _ in page.scripts) == 1
     assert golden.report.stat().st_size < 3 * MEGABYTE
+
+
+def test_another_process_at_another_time_gives_the_same_bytes(golden: Run) -> None:
+    code = "import sys, pathlib, time; time.time = lambda: 1.7e9\n"
+    code += "from automl_img.report.render import write_report\nfrom automl_img.runs import Run\n"
+    code += "write_report(Run(pathlib.Path(sys.argv[1])))"
+    before = golden.report.read_bytes()
+    environment = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"}
+    command = [sys.executable, "-c", code, str(golden.path)]
+    subprocess.run(command, check=True, env=environment)
+    assert golden.report.read_bytes() == before
 
 
 def test_nothing_on_the_page_asks_the_network(golden: Run, page: Page) -> None:

@@ -119,10 +119,10 @@ def _figure(
     order = order_of_classes(counts.copy()) if large else list(range(classes))
     grid = counts[np.ix_(order, order)]
     named = [names[i] for i in order]
-    labels = [label(name, 18) for name in named]
+    labels = _unique([label(name, 18) for name in named])
     show_all = classes <= 60
-    ticks = {"tickvals": list(range(classes)), "ticktext": labels} if show_all else {}
-    side = {"showgrid": False, "zeroline": False, "showticklabels": show_all, **ticks}
+    ticks = {"tickmode": "array", "tickvals": labels} if show_all else {"showticklabels": False}
+    side = {"type": "category", "showgrid": False, "zeroline": False, **ticks}
     x = axis("predicted", **side, side="bottom", tickangle=0 if classes <= 10 else -45)
     y = axis("true", **side, autorange="reversed")
     caption = "Rows are true classes, columns predictions; each colour is a share of its row. "
@@ -135,8 +135,8 @@ def _figure(
         "figure-confusion",
         heading,
         caption,
-        [_layer(grid, named, large, right=True), _layer(grid, named, large, right=False)],
-        {"xaxis": x, "yaxis": y, "meta": {"names": named}},
+        [_layer(grid, labels, large, right=right) for right in (True, False)],
+        {"xaxis": x, "yaxis": y, "meta": {"names": named, "labels": labels}},
         table,
         height=int(min(900, max(340, 120 + 34 * classes))),
         wide=classes > 12,
@@ -144,7 +144,17 @@ def _figure(
     )
 
 
-def _layer(grid: np.ndarray, names: list[str], large: bool, *, right: bool) -> dict[str, Any]:
+def _unique(labels: list[str]) -> list[str]:
+    """Labels that differ, for an axis that would put equal ones into one row."""
+    seen: dict[str, int] = {}
+    kept = []
+    for text in labels:
+        seen[text] = seen.get(text, 0) + 1
+        kept.append(text if seen[text] == 1 else f"{text} ({seen[text]})")
+    return kept
+
+
+def _layer(grid: np.ndarray, labels: list[str], large: bool, *, right: bool) -> dict[str, Any]:
     """One heat map: the diagonal, or the rest; cells without images stay empty."""
     colour = "0,122,184" if right else "245,65,0"
     shares = grid / np.maximum(1, grid.sum(axis=1, keepdims=True))
@@ -160,7 +170,10 @@ def _layer(grid: np.ndarray, names: list[str], large: bool, *, right: bool) -> d
     ]
     layer: dict[str, Any] = {
         "type": "heatmap",
+        "x": labels,
+        "y": labels,
         "z": shown,
+        "hoverongaps": False,
         "text": text,
         "zmin": 0,
         "zmax": 1 if right else max(0.25, float(np.max(np.where(diagonal, 0, shares)))),

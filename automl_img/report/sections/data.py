@@ -10,7 +10,7 @@ from automl_img.report.facts import SPLITS
 ORDER = 65
 TITLE = "Data"
 MOST_DRAWN = 40
-_LOOK = {"train": (BLUE, ""), "validation": (ORANGE, "/"), "test": (VIOLET, ".")}
+_COLOURS = {"train": BLUE, "validation": ORANGE, "test": VIOLET}
 
 
 def build(card: Card) -> Section | Skipped:
@@ -41,7 +41,7 @@ def _balance(counts: dict[str, tuple[int, ...]], names: tuple[str, ...]) -> Figu
             "name": split,
             "x": [row[i] for i in drawn],
             "y": places,
-            "marker": {"color": _LOOK[split][0], "pattern": {"shape": _LOOK[split][1]}},
+            "marker": {"color": _COLOURS[split]},
             "hovertemplate": f"%{{x}} {split} images<extra></extra>",
         }
         for split, row in counts.items()
@@ -59,7 +59,8 @@ def _balance(counts: dict[str, tuple[int, ...]], names: tuple[str, ...]) -> Figu
     heading = f"Classes have {few:,} to {many:,} images"
     if few == many:
         heading = f"Every class has {counted(few, 'image')}"
-    caption = "Images of each class by split, the smallest class first."
+    caption = "Images of each class, the smallest class first; from left to right: "
+    caption += f"{', '.join(counts)}."
     if len(drawn) < len(names):
         caption += f" The 20 smallest and 5 largest of {len(names)}."
     return Figure(
@@ -69,6 +70,14 @@ def _balance(counts: dict[str, tuple[int, ...]], names: tuple[str, ...]) -> Figu
         data,
         {
             "barmode": "stack",
+            "bargap": 0.3,
+            "legend": {
+                "orientation": "h",
+                "x": 0,
+                "y": 1.02,
+                "yanchor": "bottom",
+                "traceorder": "normal",
+            },
             "xaxis": axis("images"),
             "yaxis": axis(
                 "",
