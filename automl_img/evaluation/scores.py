@@ -9,6 +9,7 @@ import numpy as np
 
 from automl_img.errors import DataError
 from automl_img.evaluation.calibration import calibration
+from automl_img.evaluation.curves import curves
 from automl_img.evaluation.intervals import (
     macro_f1,
     macro_recall,
@@ -51,6 +52,7 @@ def score(
         **_macro(confusion),
         **_of_probabilities(labels, predicted, probabilities if finite else None, len(class_names)),
         **_baseline(confusion, class_names),
+        "curves": curves(labels, probabilities) if finite else None,
         "classes": list(class_names),
         **_cells(confusion),
         "per_class": _per_class(confusion, class_names),

@@ -92,9 +92,8 @@ def _frozen_trials(card: Card) -> list[FrozenTrial]:
         for dimension in card.search.dimensions:
             value = trial.params.get(dimension.name)
             distribution = _distribution(dimension)
-            if value is None or distribution is None:
-                continue
-            if _holds(distribution, value):
+            place = dimension.position(value)
+            if distribution is not None and place is not None and 0 <= place <= 1:
                 params[dimension.name] = value
                 distributions[dimension.name] = distribution
         trials.append(
@@ -119,10 +118,3 @@ def _distribution(dimension: Dimension) -> BaseDistribution | None:
     if dimension.kind == "int":
         return distributions.IntDistribution(int(low), int(high), log=dimension.log)
     return distributions.FloatDistribution(low, high, log=dimension.log)
-
-
-def _holds(distribution: BaseDistribution, value: Any) -> bool:
-    try:
-        return distribution._contains(distribution.to_internal_repr(value))
-    except (TypeError, ValueError):
-        return False
