@@ -237,6 +237,8 @@ def local_ray(resources: Resources) -> Iterator[None]:
 
 _DRIVER_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Only the older output obeys verbose=0.
+    "RAY_AIR_NEW_OUTPUT": "0",
     # The monitor ends the whole search where one worker is large.
     "RAY_memory_monitor_refresh_ms": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import os
 import shlex
 import time
 from collections.abc import Iterator
@@ -55,6 +57,7 @@ def search(
         ExportError: the export does not predict as the trained model does; the rest is kept.
         KeyboardInterrupt: stopped at once; finished trials are in the run folder.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     asked = check(settings if data is None else {**settings, "data": str(data)})
     space = build_space(
         asked.space, read_preset(find_preset(asked.space)), declared(), asked.search, asked.fix
@@ -108,7 +111,7 @@ class _Study:
         """What the search starts from: the space, the split, what was left out."""
         prepared, path = self.prepared, self.run.path
         write_text(path / "space.yaml", space_yaml(self.space))
-        prepared.write_split(path / "split.csv")
+        _write_split(path / "split.csv", prepared)
         self._leave_out(prepared.left_out)
         with replacing(path / "rows.npz") as temporary:
             np.savez(temporary, **prepared.rows_arrays())
@@ -260,3 +263,14 @@ class _Study:
             },
             "seconds": self.seconds,
         }
+
+
+def _write_split(path: Path, prepared: Prepared) -> None:
+    """One line an image that is used: path, label and split."""
+    index = prepared.index
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        lines = csv.writer(stream)
+        lines.writerow(("path", "label", "split"))
+        for part, rows in prepared.split.parts().items():
+            for row in rows.tolist():
+                lines.writerow((index.names[row], index.class_names[index.labels[row]], part))

@@ -130,11 +130,57 @@ def _can_count(dimension: Dimension, others: list[Dimension]) -> bool:
 
 
 def space_yaml(space: SearchSpace) -> str:
-    """The space as a preset file: what is searched, and what is fixed away from nothing."""
+    """The space as a preset file, which gives the same space again."""
     search = {d.name: _as_yaml(d) for d in space.dimensions if d.name in space.searched}
     fix = {d.name: _as_yaml(d) for d in space.dimensions if d.name not in space.searched}
     content = {"description": f"the space of a run, from {space.name}", "search": search, "fix": fix}
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def commented_preset(declared: tuple[Dimension, ...], file_name: str) -> str:
+    """A preset file to edit: a small search, and every other hyperparameter as a comment."""
+    lines = [
+        f"# automl-img search DATA --space {file_name}",
+        "#",
+        "# A hyperparameter under `search` varies, one under `fix` has that value, and all others",
+        "# have the default that stands behind them below.",
+        "# Ranges: LOW..HIGH, LOW..HIGH:log, LOW..HIGH:step=N, or a list of values.",
+        "description: my own space",
+        "search:",
+        "  optimizer.learning_rate: 1.0e-4..1.0e-1:log",
+        "  cnn.filters: 16..64",
+    ]
+    shown = {"optimizer.learning_rate", "cnn.filters", "backbone"}
+    rest = [dimension for dimension in declared if dimension.name not in shown]
+    for dimension in rest:
+        only = " and ".join(condition.describe() for condition in dimension.when)
+        default = "as augment.strength says" if dimension.default is None else text(dimension.default)
+        comment = f"default {default}{f'; where {only}' if only else ''}"
+        lines.append(f"  # {dimension.name}: {_range_in_yaml(dimension)}  # {comment}")
+    backbones = next(dimension for dimension in declared if dimension.name == "backbone")
+    lines += ["fix:", f"  backbone: cnn  # or: {backbones.describe()}"]
+    return "\n".join(lines) + "\n"
+
+
+def describe_space(space: SearchSpace) -> list[dict[str, Any]]:
+    """The searched dimensions as ``run.json`` keeps them."""
+    described = []
+    for dimension in space.dimensions:
+        if dimension.name not in space.searched:
+            continue
+        ranged = not isinstance(dimension, Choice)
+        described.append(
+            {
+                "name": dimension.name,
+                "kind": type(dimension).__name__.lower(),
+                "low": dimension.low if ranged else None,
+                "high": dimension.high if ranged else None,
+                "log": dimension.log if ranged else False,
+                "options": None if ranged else list(dimension.options),
+                "when": {c.parent: list(c.values) for c in dimension.when if not c.negate} or None,
+            }
+        )
+    return described
 
 
 def _as_yaml(dimension: Dimension) -> Any:
@@ -159,3 +205,8 @@ def _sentence(path: Path, error: Exception) -> str:
     key = ".".join(str(part) for part in first["loc"])
     hint = did_you_mean(key, Preset.model_fields)
     return f"the space {path}: {key!r}: {first['msg'].lower()}{hint}"
+
+
+def _range_in_yaml(dimension: Dimension) -> str:
+    described = dimension.describe()
+    return f"[{described}]" if isinstance(dimension, Choice) else described

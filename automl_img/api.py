@@ -1,0 +1,220 @@
+"""The public functions; each command of the command line calls one of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from automl_img import search
+from automl_img.errors import AutomlImgError, DataError, RunError, SpaceError
+from automl_img.runs import Run, all_runs, find_run
+from automl_img.space.dimensions import SearchSpace
+from automl_img.space.presets import build_space, find_preset, preset_names, read_preset
+
+if TYPE_CHECKING:
+    from automl_img.report.verdict import Verdict
+
+__all__ = [
+    "Prediction",
+    "PresetSummary",
+    "export_model",
+    "list_runs",
+    "list_spaces",
+    "load_run",
+    "load_space",
+    "new_space",
+    "predict",
+    "search",
+    "verdict",
+    "write_report",
+]
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one image.
+
+    Attributes:
+        image: as it was named.
+        label: the most probable class; None where the image cannot be used.
+        probability: of that class, in [0, 1].
+        probabilities: of every class, by name.
+        error: why the image cannot be used, else None.
+    """
+
+    image: str
+    label: str | None
+    probability: float | None
+    probabilities: dict[str, float]
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class PresetSummary:
+    """A preset that ships: its name, what it is for, and how many hyperparameters it searches."""
+
+    name: str
+    description: str
+    searched: int
+
+
+def verdict(run: Run) -> Verdict:
+    """How good the winner of a run is, as the first line of its report says."""
+    from automl_img.report.card import load_card
+    from automl_img.report.verdict import verdict as of_card
+
+    return of_card(load_card(run))
+
+
+def load_run(run: str | Path | None = None, out: str | Path = RUNS) -> Run:
+    """A run by its folder, or by its name in ``out``; the newest one for None.
+
+    Raises:
+        RunError: there is none.
+    """
+    return find_run(run, Path(out))
+
+
+def list_runs(out: str | Path = RUNS) -> list[Run]:
+    """All runs in ``out``, newest first."""
+    return all_runs(Path(out))
+
+
+def write_report(run: str | Path | None = None, out: str | Path = RUNS) -> Path:
+    """Write ``report.html`` and ``report.json`` of a run anew; needs no TensorFlow and no Ray.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        RunError: there is no such run.
+    """
+    from automl_img.report import render
+
+    return render.write_report(load_run(run, out))
+
+
+def export_model(to: str | Path, run: str | Path | None = None, out: str | Path = RUNS) -> Path:
+    """Copy the model of a run to the file ``to``: uint8 images in, probabilities out.
+
+    The run's model was compared with the trained one when it was written.
+
+    Raises:
+        RunError: there is no such run, it has no model yet, or ``to`` cannot be written.
+    """
+    from automl_img.files import replacing
+
+    found, target = load_run(run, out), Path(to).expanduser()
+    if not found.model.exists():
+        raise RunError(f"the run {found.name} has no model: it did not come to its end")
+    if target.suffix != ".keras":
+        raise RunError(f"--to must end in .keras, the form there is, but got {str(to)!r}")
+    try:
+        with replacing(target) as temporary:
+            shutil.copyfile(found.model, temporary)
+    except OSError as error:
+        raise RunError(f"{target} cannot be written: {error.strerror}") from None
+    return target
+
+
+def predict(
+    model: str | Path | None, images: Sequence[str | Path], out: str | Path = RUNS
+) -> list[Prediction]:
+    """The class of each image, by the model of a run or an exported file.
+
+    Folders stand for the images in them. An image that cannot be decoded has an ``error`` and stops
+    nothing.
+
+    Raises:
+        RunError: there is no such run or file.
+        ExportError: the model cannot be loaded.
+        DataError: there is no image.
+    """
+    paths = [path for image in images for path in _images_in(Path(image))]
+    if not paths:
+        raise DataError(f"predict needs images, but there is none in {', '.join(map(str, images))}")
+    file = _model_file(model, out)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+    import numpy as np
+
+    from automl_img.data.decode import decode
+    from automl_img.export.keras import load_keras
+
+    exported = load_keras(file)
+    found = []
+    for path in paths:
+        try:
+            pixels = decode(path, exported.image_size, exported.channels)
+        except AutomlImgError as error:
+            found.append(Prediction(str(path), None, None, {}, str(error)))
+            continue
+        row = exported.predict(pixels[np.newaxis])[0]
+        best = int(row.argmax())
+        each = dict(zip(exported.class_names, map(float, row), strict=True))
+        found.append(Prediction(str(path), exported.class_names[best], float(row[best]), each))
+    return found
+
+
+def list_spaces() -> list[PresetSummary]:
+    """The presets that ship."""
+    summaries = []
+    for name in preset_names():
+        space, preset = load_space(name), read_preset(find_preset(name))
+        summaries.append(PresetSummary(name, preset.description, len(space.searched)))
+    return summaries
+
+
+def load_space(
+    name: str, search: dict[str, str] | None = None, fix: dict[str, str] | None = None
+) -> SearchSpace:
+    """The space of a preset or a YAML file, with ranges and values as typed on top.
+
+    Raises:
+        SpaceError: it is not valid; the message says where.
+    """
+    from automl_img.models.hyperparameters import declared
+
+    return build_space(name, read_preset(find_preset(name)), declared(), search or {}, fix or {})
+
+
+def new_space(path: str | Path) -> Path:
+    """Write a commented preset to edit, which names every hyperparameter there is.
+
+    Raises:
+        SpaceError: the file exists, or cannot be written.
+    """
+    from automl_img.files import write_text
+    from automl_img.models.hyperparameters import declared
+    from automl_img.space.presets import commented_preset
+
+    target = Path(path).expanduser()
+    if target.exists():
+        raise SpaceError(f"{target} exists already; name a new file")
+    try:
+        write_text(target, commented_preset(declared(), target.name))
+    except OSError as error:
+        raise SpaceError(f"{target} cannot be written: {error.strerror}") from None
+    return target
+
+
+def _model_file(model: str | Path | None, out: str | Path) -> Path:
+    if model is not None and Path(model).is_file():
+        return Path(model)
+    run = load_run(model, out)
+    if not run.model.exists():
+        raise RunError(f"the run {run.name} has no model: it did not come to its end")
+    return run.model
+
+
+def _images_in(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    from automl_img.data.listing import is_image_name
+
+    return sorted(file for file in path.rglob("*") if file.is_file() and is_image_name(file.name))

@@ -1,0 +1,1 @@
+"""The command line: a skin over ``automl_img.api``; stdout is data, stderr is talk."""

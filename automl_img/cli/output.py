@@ -1,0 +1,64 @@
+"""Where every word of the command line goes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+# What the user asked for goes to stdout, everything said meanwhile to stderr.
+data = Console(highlight=False, soft_wrap=True)
+talk = Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """One line of result; names of files and classes are not read as markup."""
+    data.print(escape(text))
+
+
+def note(text: str) -> None:
+    """One line about what is going on."""
+    talk.print(escape(text), style="dim", soft_wrap=True)
+
+
+def fail(text: str) -> None:
+    """One sentence about what went wrong."""
+    talk.print(f"[red]error:[/] {escape(text)}", soft_wrap=True)
+
+
+def write_json(value: Any) -> None:
+    """``value`` as JSON, for programs."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Within the block only our own words reach stderr.
+
+    TensorFlow and Ray write to the file descriptor itself, through the middle of a live panel. What
+    they write goes to a file that stays where the process dies of it, and only then.
+    """
+    if os.environ.get("AUTOML_IMG_DEBUG"):
+        yield
+        return
+    sys.stderr.flush()
+    screen = os.dup(2)
+    handle, path = tempfile.mkstemp(prefix="automl-img-", suffix=".log")
+    os.dup2(handle, 2)
+    os.close(handle)
+    with os.fdopen(screen, "w", encoding="utf-8", errors="backslashreplace") as ours:
+        talk.file = ours
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(ours.fileno(), 2)
+            talk.file = sys.stderr
+            os.unlink(path)

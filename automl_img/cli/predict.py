@@ -1,0 +1,34 @@
+"""``automl-img predict``."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from automl_img.cli.options import RUNS, Out
+from automl_img.cli.output import fail, quiet_libraries, say, write_json
+
+
+def predict(
+    model: Annotated[str, typer.Argument(metavar="RUN_OR_MODEL", help="A run, or a .keras file.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
+    json: Annotated[bool, typer.Option("--json", help="Every probability, as JSON.")] = False,
+    out: Out = RUNS,
+) -> None:
+    """Say the class of each image, and how probable it is."""
+    from automl_img import api
+
+    with quiet_libraries():
+        found = api.predict(model, images, out)
+    if json:
+        write_json([dataclasses.asdict(prediction) for prediction in found])
+    for prediction in found:
+        if prediction.error is not None:
+            fail(f"{prediction.image}: {prediction.error}")
+        elif not json:
+            say(f"{prediction.image}\t{prediction.label}\t{prediction.probability:.3f}")
+    if any(prediction.error for prediction in found):
+        raise typer.Exit(1)
