@@ -67,7 +67,10 @@
     const height = Math.min(most, Number(place.dataset.height) * (printing ? 0.8 : 1));
     const width = printing ? (half ? sheet / 2 - 14 : sheet) : place.clientWidth;
     const layout = themed(figure, height, width, printing);
-    Plotly.react(place, figure.data, layout, config);
+    // Plotly takes a see-through cell for its full colour when it chooses the colour of the text.
+    const data = figure.data.map((trace) =>
+      trace.type === "heatmap" ? { ...trace, textfont: { color: layout.font.color } } : trace);
+    Plotly.react(place, data, layout, config);
     if (place.dataset.action && !place.dataset.bound) {
       place.dataset.bound = "yes";
       place.on("plotly_click", (event) => showConfusion(figure, event.points[0]));

@@ -25,7 +25,8 @@ def curves(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any] | No
     Returns:
         ``grid``, the false-positive rates and recalls at which the curves are given; ``roc`` and
         ``pr``, the macro mean of true-positive rates and of precisions there;
-        ``average_precision``, the macro mean; ``classes``, the worst as {index, images, auc, average_precision, roc, pr}.
+        ``average_precision``, the macro mean; ``classes``, the worst as {index, images, auc,
+        average_precision, roc, pr}.
         None over 200 classes, or where no class has a curve.
     """
     images, classes = probabilities.shape
