@@ -21,7 +21,7 @@ def label(text: object, most: int = 28) -> str:
     line = " ".join(str(text).split())
     if len(line) > most:
         line = line[: most - 1] + "…"
-    return html.escape(line).replace("%{", "%&#123;")
+    return html.escape(line, quote=False).replace("%{", "%&#123;")
 
 
 def number(value: float | None, digits: int = 3) -> str:

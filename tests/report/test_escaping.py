@@ -64,6 +64,7 @@ def test_plotly_gets_no_markup_and_no_template(hostile: Run) -> None:
 def test_a_label_is_one_short_line() -> None:
     assert label("a\n b\t c") == "a b c"
     assert len(label("x" * 100, 10)) == 10
+    assert label("'a' & \"b\"") == "'a' &amp; \"b\""
     assert label("<b>%{x}</b>") == "&lt;b&gt;%&#123;x}&lt;/b&gt;"
 
 

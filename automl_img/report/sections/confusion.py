@@ -123,7 +123,7 @@ def _figure(
     show_all = classes <= 60
     ticks = {"tickmode": "array", "tickvals": labels} if show_all else {"showticklabels": False}
     side = {"type": "category", "showgrid": False, "zeroline": False, **ticks}
-    x = axis("predicted", **side, side="bottom", tickangle=0 if classes <= 10 else -45)
+    x = axis("predicted", **side, side="bottom", tickangle=0 if sum(map(len, named)) <= 60 else -45)
     y = axis("true", **side, autorange="reversed")
     caption = "Rows are true classes, columns predictions; each colour is a share of its row. "
     caption += "Right answers are blue, mistakes orange. "

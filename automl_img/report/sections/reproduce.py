@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shlex
 from typing import Any
 
 from automl_img.report.blocks import Block, Code, Pairs, Section, Text
@@ -18,7 +19,7 @@ NOTHING = "not recorded"
 def build(card: Card) -> Section:
     info = card.info
     blocks: list[Block] = [Code("The command of this run", str(info.get("command") or NOTHING))]
-    blocks.append(Code("Predict", f"automl-img predict {card.name} IMAGE..."))
+    blocks.append(Code("Predict", f"automl-img predict {shlex.quote(card.name)} IMAGE..."))
     load = f'from automl_img import load_run\n\nrun = load_run("{_quoted(card.name)}")'
     blocks += [Code("Load in Python", load), Pairs(_recorded(card))]
     if card.winner:
