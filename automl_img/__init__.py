@@ -38,7 +38,7 @@ _ELSEWHERE = {"AutomlImgError": "automl_img.errors", "Run": "automl_img.runs"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for: TensorFlow and Ray cost seconds (PEP 562)."""
+    """Import a public name when first asked for: TensorFlow and Ray cost seconds (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module 'automl_img' has no attribute {name!r}")
     if name == "search":

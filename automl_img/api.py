@@ -7,10 +7,10 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from automl_img import search
 from automl_img.errors import AutomlImgError, DataError, RunError, SpaceError
+from automl_img.events import Listener, ignore
 from automl_img.runs import Run, all_runs, find_run
 from automl_img.space.dimensions import SearchSpace
 from automl_img.space.presets import build_space, find_preset, preset_names, read_preset
@@ -61,6 +61,22 @@ class PresetSummary:
     name: str
     description: str
     searched: int
+
+
+def search(
+    data: str | Path | None = None,
+    *,
+    listener: Listener = ignore,
+    command: str | None = None,
+    **settings: Any,
+) -> Run:
+    """Search, retrain the winner, test it once, export it, report it.
+
+    See ``automl_img.search.study.search`` for arguments and errors.
+    """
+    from automl_img.search import study
+
+    return study.search(data, listener=listener, command=command, **settings)
 
 
 def verdict(run: Run) -> Verdict:

@@ -1,16 +1,16 @@
 """Every error that a user may meet, and what happens next.
 
-    AutomlImgError              one sentence: the rule, the value, what to do; exit code 1
-    |- SettingsError            what was asked for cannot be done; nothing was started
-    |  `- SpaceError            a hyperparameter, range or preset is not valid
-    |- DataError                the images, labels or splits cannot be used
-    |- WeightsError             pretrained weights cannot be had
-    |- RunError                 a run folder is missing, taken or unreadable
-    |- SearchError              the search ended without one usable trial
-    |- ExportError              the exported model does not predict what the trained one did
-    `- TrialFailed              one trial ends, the search goes on
-       |- Diverged              first loss that is not a finite number
-       `- OutOfMemory           the model at its batch size does not fit
+AutomlImgError              one sentence: the rule, the value, what to do; exit code 1
+|- SettingsError            what was asked for cannot be done; nothing was started
+|  `- SpaceError            a hyperparameter, range or preset is not valid
+|- DataError                the images, labels or splits cannot be used
+|- WeightsError             pretrained weights cannot be had
+|- RunError                 a run folder is missing, taken or unreadable
+|- SearchError              the search ended without one usable trial
+|- ExportError              the exported model does not predict what the trained one did
+`- TrialFailed              one trial ends, the search goes on
+   |- Diverged              first loss that is not a finite number
+   `- OutOfMemory           the model at its batch size does not fit
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8, whole or not at all; what UTF-8 cannot hold is written as ``\\udcff``."""
+    """Write ``text``, whole or not at all, as UTF-8; what that cannot hold as ``\\udcff``."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
@@ -71,7 +71,7 @@ def read_json_lines(path: Path) -> list[Any]:
 
 
 def json_safe(value: Any) -> Any:
-    """``value`` with NaN and infinities as ``None``, tuples as lists and NumPy scalars as Python's."""
+    """``value`` with NaN and infinities as ``None``, tuples and arrays as lists."""
     if isinstance(value, dict):
         return {str(key): json_safe(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

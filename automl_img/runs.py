@@ -1,18 +1,18 @@
 """The run folder: the interface between the search and everything that comes after it.
 
-    runs/NAME/
-      run.json               command, settings, versions, hardware, data, status, seconds a phase
-      space.yaml             the search space
-      split.csv              path, label and split of each image used
-      left_out.jsonl         images that were not used, with the reason
-      study.db               the Optuna study (SQLite)
-      trials.jsonl           one TrialRecord a line, written as each trial ends
-      winner.json            parameters and history of the retrained winner
-      test.json              scores on the test images
-      predictions/           test.npz, trial-00007.npz (validation): labels, probabilities, names
-      thumbnails/            000123.webp: some test images, by their row in predictions/test.npz
-      model.keras            the exported model
-      report.html, report.json
+runs/NAME/
+  run.json               command, settings, versions, hardware, data, status, seconds a phase
+  space.yaml             the search space
+  split.csv              path, label and split of each image used
+  left_out.jsonl         images that were not used, with the reason
+  study.db               the Optuna study (SQLite)
+  trials.jsonl           one TrialRecord a line, written as each trial ends
+  winner.json            parameters and history of the retrained winner
+  test.json              scores on the test images
+  predictions/           test.npz, trial-00007.npz (validation): labels, probabilities, names
+  thumbnails/            000123.webp: some test images, by their row in predictions/test.npz
+  model.keras            the exported model
+  report.html, report.json
 """
 
 from __future__ import annotations

@@ -90,7 +90,9 @@ def folder_defaults(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} must be valid TOML, but {error}; mend it or remove it") from None
+        raise SettingsError(
+            f"{path} must be valid TOML, but {error}; mend it or remove it"
+        ) from None
 
 
 def _sentence(error: ValidationError) -> str:

@@ -140,4 +140,6 @@ class TrialRecord:
 
 def _epoch_from_json(value: dict[str, Any]) -> EpochResult:
     # A not-finite loss is null in JSON; it was a NaN or an infinity, and a NaN tells that.
-    return EpochResult(**{**value, "loss": float("nan") if value["loss"] is None else value["loss"]})
+    return EpochResult(
+        **{**value, "loss": float("nan") if value["loss"] is None else value["loss"]}
+    )

@@ -111,7 +111,9 @@ def running_lines(progress: SearchProgress) -> list[str]:
     most = progress.search.max_epochs if progress.search else 0
     lines = []
     for number, result in sorted(progress.running.items()):
-        stand = f"epoch {result.epoch} of {most}, {result.val_accuracy:.3f}" if result else "starting"
+        stand = (
+            f"epoch {result.epoch} of {most}, {result.val_accuracy:.3f}" if result else "starting"
+        )
         lines.append(f"trial {number} ({brief(progress.params[number])}): {stand}")
     return lines
 

@@ -12,9 +12,10 @@ from automl_img.cli import export, predict, report, runs, search, spaces
 from automl_img.cli.output import fail, say
 from automl_img.errors import AutomlImgError, SettingsError
 
+_ABOUT = "Search image classifiers, and say honestly how good the winner is."
 app = typer.Typer(
     name="automl-img",
-    help="Search hyperparameters for image classification, and say honestly how good the winner is.",
+    help=_ABOUT,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -39,10 +40,11 @@ def _show_version(asked: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say the version.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Say the version."),
     ] = False,
 ) -> None:
-    """Search hyperparameters for image classification, and say honestly how good the winner is."""
+    """Search image classifiers, and say honestly how good the winner is."""
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ def runs(out: Out = RUNS) -> None:
 
 def _row(run: Run) -> tuple[str, ...]:
     info, trials = run.info, run.trials()
-    best = [trial.best.val_accuracy for trial in trials if trial.best is not None]
+    best = [trial.best.val_accuracy or 0.0 for trial in trials if trial.best is not None]
     test = run.read_json("test.json") or {}
     return (
         run.name,

@@ -99,7 +99,9 @@ def load_keras(path: Path) -> ExportedModel:
     except FileNotFoundError:
         raise ExportError(f"there is no model {path}; export one with: automl-img export") from None
     except KeyError:
-        raise ExportError(f"{path} holds no class names: it was not exported by automl-img") from None
+        raise ExportError(
+            f"{path} holds no class names: it was not exported by automl-img"
+        ) from None
     except (ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ExportError(f"the model {path} cannot be loaded: {lines[0][:300]}") from None

@@ -51,7 +51,9 @@ def amounts(params: Params, flips: bool, channels: int) -> dict[str, float]:
     strength = float(params["augment.strength"])
     # A mirrored image is as natural as the image itself, however weak the rest.
     mirrored = {"horizontal_flip": flips and strength > 0}
-    result = {name: float(params.get(f"augment.{name}", mirrored.get(name, False))) for name in FLIPS}
+    result = {
+        name: float(params.get(f"augment.{name}", mirrored.get(name, False))) for name in FLIPS
+    }
     for name in BOUNDS:
         default = strength * DEFAULT_SET.get(name, 0.0)
         result[name] = float(params.get(f"augment.{name}", default))

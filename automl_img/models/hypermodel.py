@@ -34,7 +34,7 @@ class ImageFacts:
     flips: bool
 
 
-class ImageClassifier(keras_tuner.HyperModel):
+class ImageClassifier(keras_tuner.HyperModel):  # type: ignore[misc]
     """Builds and compiles the classifier of one point of the space.
 
     The model takes uint8 images of shape (batch, size, size, channels) and gives logits of shape
@@ -98,13 +98,13 @@ def compile_model(model: keras.Model, params: Params) -> None:
         optimizer=build_optimizer(params),
         loss=cross_entropy(float(params["label_smoothing"])),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        # Measured on two cores: XLA costs seconds a graph and wins nothing on convolutions.
+        # XLA costs seconds a graph and wins nothing on convolutions on a CPU.
         jit_compile="auto" if keras.backend.backend() == "jax" else False,
     )
 
 
 def set_backbone_trainable(model: keras.Model, trainable: bool) -> None:
-    """Freeze all of the backbone, or free what ``frozen_layers`` leaves free; compile afterwards."""
+    """Freeze all of the backbone, or free what ``frozen_layers`` leaves; compile afterwards."""
     backbone = model.get_layer("classifier").get_layer("backbone")
     names = {layer.name for layer in backbone.layers}
     if "suffix" in names:

@@ -21,5 +21,3 @@ def declared() -> tuple[Dimension, ...]:
         *optimizer.HYPERPARAMETERS,
         *augment.HYPERPARAMETERS,
     )
-
-

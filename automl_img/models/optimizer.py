@@ -31,7 +31,7 @@ PLATEAU_FACTOR = 0.3
 
 
 def build_optimizer(params: Params) -> Any:
-    """The ``keras.optimizers.Optimizer`` of ``params``; the trainer sets its rate epoch by epoch."""
+    """The Keras optimizer of ``params``; the trainer sets its rate epoch by epoch."""
     from keras import optimizers
 
     rate = float(params["optimizer.learning_rate"])

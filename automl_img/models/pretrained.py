@@ -154,5 +154,5 @@ def load_weights(network: Any, path: Path, name: str) -> None:
     except (ValueError, OSError, KeyError) as error:
         first = str(error).strip().splitlines()[0]
         raise WeightsError(
-            f"the weights in {path} must be those of {name} without its top, but Keras says: {first}"
+            f"the weights in {path} must be those of {name} without its top; Keras says: {first}"
         ) from None

@@ -18,8 +18,12 @@ def weights_of_space(space: SearchSpace, weights_dir: str | None) -> dict[tuple[
     Raises:
         WeightsError: one cannot be had, or a file of the user does not fit a backbone.
     """
-    asked = [value for dimension in space.dimensions if dimension.name == "weights"
-             for value in _options(dimension)]
+    asked = [
+        value
+        for dimension in space.dimensions
+        if dimension.name == "weights"
+        for value in _options(dimension)
+    ]
     names = [str(name) for name in _options(space["backbone"])]
     found: dict[tuple[str, str], str] = {}
     for variant in (variant for name in names if (variant := find_variant(name)) is not None):
@@ -56,8 +60,8 @@ def imagenet(variant: Variant, weights_dir: str | None) -> Path:
         _download(variant)
     except Exception as error:
         raise WeightsError(
-            f"the ImageNet weights of {variant.name} cannot be had: {variant.weights_file} is neither "
-            f"in --weights-dir nor in Keras's cache, and the download failed "
+            f"the ImageNet weights of {variant.name} cannot be had: {variant.weights_file} is "
+            "neither in --weights-dir nor in Keras's cache, and the download failed "
             f"({_first_line(error)}); put the file there, or take --fix weights=none or another "
             "backbone"
         ) from None

@@ -14,9 +14,9 @@ from typing import Any
 
 class _CallableModule(ModuleType):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        from automl_img.search.study import search
+        from automl_img.search import study
 
-        return search(*args, **kwargs)
+        return study.search(*args, **kwargs)
 
 
 sys.modules[__name__].__class__ = _CallableModule

@@ -187,9 +187,7 @@ def run_trials(conductor: Conductor, run: Run, resources: Resources, listener: L
     """Run trials until the conductor has none left; their records are on disk when this returns."""
     storage = run.path / "ray"
     tuner = tune.Tuner(
-        tune.with_resources(
-            run_trial, {"cpu": resources.threads, "gpu": resources.gpus_per_trial}
-        ),
+        tune.with_resources(run_trial, {"cpu": resources.threads, "gpu": resources.gpus_per_trial}),
         tune_config=tune.TuneConfig(
             search_alg=_Searcher(conductor),
             scheduler=RungScheduler(conductor.stops),

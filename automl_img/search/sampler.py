@@ -163,7 +163,9 @@ def grid(space: SearchSpace) -> list[Params]:
             "fix more of it with --fix, or use --sampler random"
         )
     names = [dimension.name for dimension in space.dimensions]
-    points = (space.nearest(dict(zip(names, values, strict=True))) for values in itertools.product(*axes))
+    points = (
+        space.nearest(dict(zip(names, values, strict=True))) for values in itertools.product(*axes)
+    )
     return list({_key(point): point for point in points}.values())
 
 

@@ -25,7 +25,13 @@ from automl_img.search.interrupts import catching_interrupts
 from automl_img.search.start import start_set
 from automl_img.settings import SearchSettings, check
 from automl_img.space.dimensions import SearchSpace
-from automl_img.space.presets import build_space, describe_space, find_preset, read_preset, space_yaml
+from automl_img.space.presets import (
+    build_space,
+    describe_space,
+    find_preset,
+    read_preset,
+    space_yaml,
+)
 from automl_img.trials import TrialRecord, TrialSpec
 
 
@@ -64,7 +70,9 @@ def search(
     )
     resources = share(asked.workers, asked.gpus_per_trial)
     if asked.space == "cnn" and asked.image_size is None:
-        listener(Notice("space: cnn, from scratch; for photos --space pretrained is usually better"))
+        listener(
+            Notice("space: cnn, from scratch; for photos --space pretrained is usually better")
+        )
     prepared = prepare(asked, listener)
     return _Study(asked, space, resources, prepared, listener, command).run_to_the_end()
 
@@ -113,8 +121,9 @@ class _Study:
         write_text(path / "space.yaml", space_yaml(self.space))
         _write_split(path / "split.csv", prepared)
         self._leave_out(prepared.left_out)
+        rows: dict[str, Any] = dict(prepared.rows_arrays())
         with replacing(path / "rows.npz") as temporary:
-            np.savez(temporary, **prepared.rows_arrays())
+            np.savez(temporary, **rows)
 
     def _search(self) -> bool:
         """Run the trials; True if the user cut them short."""
@@ -135,7 +144,12 @@ class _Study:
             self.listener(SearchStarted(budget, settings.max_epochs, resources.workers))
             self.listener(Phase("starting Ray and TensorFlow, about 15 s"))
             conductor = Conductor(
-                self.run, sampler, rungs, self._spec, budget, self.listener,
+                self.run,
+                sampler,
+                rungs,
+                self._spec,
+                budget,
+                self.listener,
                 lambda: interrupt.requested,
             )
             with local_ray(resources):
@@ -155,14 +169,20 @@ class _Study:
         with self._timed("retrain"):
             epochs = winner.best.epoch if winner.best else 0
             self.listener(
-                Phase(f"retraining trial {winner.number} on all but the test images, {epochs} epochs")
+                Phase(
+                    f"retraining trial {winner.number} on all but the test images, {epochs} epochs"
+                )
             )
             trainer = finalists.retrain(self.run, winner, self._spec_again(winner), self.listener)
         with self._timed("test"):
             self.listener(Phase(f"reading the {prepared.test.count:,} test images, once"))
             left_out = finalists.evaluate_once(
-                self.run, trainer.model, prepared.test, prepared.class_names,
-                self.settings.seed, self.listener,
+                self.run,
+                trainer.model,
+                prepared.test,
+                prepared.class_names,
+                self.settings.seed,
+                self.listener,
             )
             self._leave_out(left_out)
         with self._timed("export"):

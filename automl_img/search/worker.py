@@ -41,7 +41,7 @@ def run_trial(config: dict[str, Any]) -> None:
     epoch = 0
     try:
         trainer = Trainer(spec)
-        facts = {"parameters": trainer.parameters}
+        facts: dict[str, float | None] = {"parameters": trainer.parameters}
         for result in trainer.epochs():
             epoch = result.epoch
             facts["ms_per_image"] = trainer.ms_per_image

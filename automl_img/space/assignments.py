@@ -30,12 +30,12 @@ def narrowed(dimension: Dimension, typed: str) -> Dimension:
             f"but got {typed!r}"
         )
     log, step = _mark(dimension, mark, typed)
+    name, start, when = dimension.name, dimension.default, dimension.when
     if isinstance(dimension, Float):
-        new: Float | Int = Float(dimension.name, float(low), float(high), None, log, dimension.when)
-    else:
-        new = Int(dimension.name, int(low), int(high), None, log, step, dimension.when)
-    default = None if dimension.default is None else new.nearest(dimension.default)
-    return dataclasses.replace(new, default=default)
+        real = Float(name, float(low), float(high), None, log, when)
+        return real if start is None else dataclasses.replace(real, default=real.nearest(start))
+    whole = Int(name, int(low), int(high), None, log, step, when)
+    return whole if start is None else dataclasses.replace(whole, default=whole.nearest(start))
 
 
 def fixed(dimension: Dimension, typed: str) -> Dimension:
@@ -63,7 +63,9 @@ def value(dimension: Dimension, typed: str) -> Value:
     try:
         number = float(typed)
     except ValueError:
-        raise SpaceError(f"{dimension.name} must be a number, but got {typed!r}; {SYNTAX}") from None
+        raise SpaceError(
+            f"{dimension.name} must be a number, but got {typed!r}; {SYNTAX}"
+        ) from None
     if isinstance(dimension, Int) and number == round(number):
         number = int(number)
     if not dimension.contains(number):
@@ -76,7 +78,9 @@ def value(dimension: Dimension, typed: str) -> Value:
 
 def _option(dimension: Choice, typed: str) -> Value:
     for option in dimension.options:
-        if typed == text(option) or (isinstance(option, bool) and typed.lower() == str(option).lower()):
+        if typed == text(option) or (
+            isinstance(option, bool) and typed.lower() == str(option).lower()
+        ):
             return option
     if dimension.files and Path(typed).expanduser().is_file():
         return str(Path(typed).expanduser().absolute())

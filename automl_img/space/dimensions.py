@@ -14,7 +14,7 @@ from automl_img.trials import Params, Value
 
 @dataclass(frozen=True)
 class When:
-    """A dimension counts only where ``parent`` is one of ``values`` (or none of them: ``negate``)."""
+    """A dimension counts only where ``parent`` is one of ``values``, or with ``negate`` is none."""
 
     parent: str
     values: tuple[Value, ...]
@@ -53,8 +53,9 @@ class Float:
         return self.low == self.high
 
     def contains(self, value: Value) -> bool:
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return number and math.isfinite(value) and self.low <= value <= self.high
+        if isinstance(value, (bool, str)):
+            return False
+        return math.isfinite(value) and self.low <= value <= self.high
 
     def nearest(self, value: Value) -> float:
         return min(max(float(value), self.low), self.high)
@@ -75,7 +76,7 @@ class Float:
 
 @dataclass(frozen=True)
 class Int:
-    """A whole number in [low, high], in steps from ``low``; ``log`` and ``step`` exclude each other."""
+    """A whole number in [low, high], in steps from ``low``; ``log`` or ``step``, not both."""
 
     name: str
     low: int
@@ -97,8 +98,9 @@ class Int:
         return self.high - self.low < self.step
 
     def contains(self, value: Value) -> bool:
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        return whole and self.low <= value <= self.high and (int(value) - self.low) % self.step == 0
+        if isinstance(value, bool) or not isinstance(value, int):
+            return False
+        return self.low <= value <= self.high and (value - self.low) % self.step == 0
 
     def nearest(self, value: Value) -> int:
         steps = round((float(value) - self.low) / self.step)

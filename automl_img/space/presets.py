@@ -87,7 +87,12 @@ def build_space(
     """
     bounds = {dimension.name: dimension for dimension in declared}
     asked: dict[str, Dimension] = {}
-    for words, read in ((preset.search, narrowed), (preset.fix, fixed), (search, narrowed), (fix, fixed)):
+    for words, read in (
+        (preset.search, narrowed),
+        (preset.fix, fixed),
+        (search, narrowed),
+        (fix, fixed),
+    ):
         for key, typed in words.items():
             if key not in bounds:
                 raise SpaceError(f"there is no hyperparameter {key!r}{did_you_mean(key, bounds)}")
@@ -133,7 +138,11 @@ def space_yaml(space: SearchSpace) -> str:
     """The space as a preset file, which gives the same space again."""
     search = {d.name: _as_yaml(d) for d in space.dimensions if d.name in space.searched}
     fix = {d.name: _as_yaml(d) for d in space.dimensions if d.name not in space.searched}
-    content = {"description": f"the space of a run, from {space.name}", "search": search, "fix": fix}
+    content = {
+        "description": f"the space of a run, from {space.name}",
+        "search": search,
+        "fix": fix,
+    }
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
@@ -154,7 +163,9 @@ def commented_preset(declared: tuple[Dimension, ...], file_name: str) -> str:
     rest = [dimension for dimension in declared if dimension.name not in shown]
     for dimension in rest:
         only = " and ".join(condition.describe() for condition in dimension.when)
-        default = "as augment.strength says" if dimension.default is None else text(dimension.default)
+        default = (
+            "as augment.strength says" if dimension.default is None else text(dimension.default)
+        )
         comment = f"default {default}{f'; where {only}' if only else ''}"
         lines.append(f"  # {dimension.name}: {_range_in_yaml(dimension)}  # {comment}")
     backbones = next(dimension for dimension in declared if dimension.name == "backbone")
@@ -168,15 +179,14 @@ def describe_space(space: SearchSpace) -> list[dict[str, Any]]:
     for dimension in space.dimensions:
         if dimension.name not in space.searched:
             continue
-        ranged = not isinstance(dimension, Choice)
         described.append(
             {
                 "name": dimension.name,
                 "kind": type(dimension).__name__.lower(),
-                "low": dimension.low if ranged else None,
-                "high": dimension.high if ranged else None,
-                "log": dimension.log if ranged else False,
-                "options": None if ranged else list(dimension.options),
+                "low": None if isinstance(dimension, Choice) else dimension.low,
+                "high": None if isinstance(dimension, Choice) else dimension.high,
+                "log": False if isinstance(dimension, Choice) else dimension.log,
+                "options": list(dimension.options) if isinstance(dimension, Choice) else None,
                 "when": {c.parent: list(c.values) for c in dimension.when if not c.negate} or None,
             }
         )

@@ -17,7 +17,9 @@ FILE = "checkpoint.npz"
 
 def save(folder: Path, model: Any, results: list[EpochResult]) -> None:
     """Keep weights, optimizer state and results; the file is whole or the old one stays."""
-    arrays = {f"v{place}": np.asarray(value) for place, value in enumerate(_state(model))}
+    arrays: dict[str, Any] = {
+        f"v{place}": np.asarray(value) for place, value in enumerate(_state(model))
+    }
     text = json.dumps([dataclasses.asdict(result) for result in results])
     with replacing(folder / FILE) as temporary:
         np.savez(temporary, results=np.array(text), **arrays)

@@ -137,7 +137,7 @@ class Trainer:
         return rate
 
     def _validate(self) -> tuple[float | None, float | None]:
-        """(cross-entropy, accuracy) on the validation images; keeps the best epoch's predictions."""
+        """(cross-entropy, accuracy) on validation; keeps the predictions of the best epoch."""
         if not len(self.validation):
             return None, None
         started = time.perf_counter()

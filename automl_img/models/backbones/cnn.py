@@ -42,7 +42,7 @@ _LARGEST_FIRST_MAP = 64
 def build(
     variant: str, image_size: int, channels: int, params: Params, weights: str | None, seed: int
 ) -> Any:
-    """See ``automl_img.models.backbones``; ``weights`` is not used, there are none to start from."""
+    """See ``automl_img.models.backbones``; ``weights`` is not used, there are none."""
     import keras
     from keras import layers
 
