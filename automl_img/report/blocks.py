@@ -138,12 +138,15 @@ class Gallery:
     classes: tuple[str, ...]
 
 
+CHECK, NOTE, GOOD = "check", "note", "good"
+
+
 @dataclass(frozen=True)
 class Finding:
     """Something to know before the model is used.
 
     Attributes:
-        level: "check", "note" or "good".
+        level: CHECK, NOTE or GOOD.
         text: one or two sentences that say no more than the number shows.
         section: where the evidence is.
         rule: the name of the rule that found it.

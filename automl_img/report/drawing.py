@@ -31,6 +31,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}f}"
 
 
+def share(value: float | None) -> str:
+    """A share with 3 decimals, where only what is 1 is written as 1.000."""
+    return ">0.999" if value is not None and 0.9995 <= value < 1 else number(value)
+
+
 def significant(value: Any) -> str:
     """A hyperparameter as a person would write it: 0.00123, 64, adam."""
     if isinstance(value, float):
@@ -59,9 +64,9 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def percent(share: float) -> str:
+def percent(value: float) -> str:
     """``0.349`` as ``35 %``, which no line break parts."""
-    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
+    return f"{100 * value:.0f}\N{NO-BREAK SPACE}%"
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:

@@ -12,7 +12,7 @@ from automl_img.plugins import leaves
 from automl_img.report import sections as section_files
 from automl_img.report.blocks import Section, Skipped, Text
 from automl_img.report.card import Card, load_card
-from automl_img.report.drawing import DASH
+from automl_img.report.drawing import DASH, share
 from automl_img.report.verdict import Verdict, verdict
 from automl_img.runs import Run
 from automl_img.shipped import shipped
@@ -102,7 +102,9 @@ def summary(card: Card, sections: list[Named]) -> dict[str, Any]:
 
 def title(found: Verdict, name: str) -> str:
     """The title of the page, which starts with the number."""
-    start = "no result" if found.accuracy is None else f"{found.accuracy:.3f} {found.kind} accuracy"
+    start = (
+        "no result" if found.accuracy is None else f"{share(found.accuracy)} {found.kind} accuracy"
+    )
     return f"{start} {DASH} {name}"
 
 
@@ -124,5 +126,5 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=drawing.number, counted=drawing.counted)
+    environment.filters.update(number=drawing.number, counted=drawing.counted, share=drawing.share)
     return environment.get_template("report.html.j2")

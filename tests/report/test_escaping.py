@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from automl_img.report.drawing import label
+from automl_img.report.drawing import label, share
 from automl_img.report.render import write_report
 from automl_img.runs import Run
 from tests.report.golden import golden_run
@@ -66,6 +66,15 @@ def test_a_label_is_one_short_line() -> None:
     assert len(label("x" * 100, 10)) == 10
     assert label("'a' & \"b\"") == "'a' &amp; \"b\""
     assert label("<b>%{x}</b>") == "&lt;b&gt;%&#123;x}&lt;/b&gt;"
+
+
+def test_only_what_is_1_is_written_as_1() -> None:
+    assert [share(value) for value in (1.0, 0.9999, 0.9994, None)] == [
+        "1.000",
+        ">0.999",
+        "0.999",
+        "\N{EN DASH}",
+    ]
 
 
 def _strings(value: Any, key: str = "") -> list[tuple[str, str]]:

@@ -113,6 +113,13 @@ def test_a_weak_class_must_be_beyond_the_chance_of_so_many_classes(card: Card) -
     assert rules.weak_class(with_test(card, 0.9, 30_000, per_class=rows(0.7, 1000))) is None
 
 
+def test_a_run_cut_short_but_tested_says_how_far_it_came(card: Card) -> None:
+    found = rules.broken_off(dataclasses.replace(card, info={"status": "interrupted"}))
+    assert found
+    assert found.text == "The run was interrupted after 20 of 20 trials."
+    assert rules.broken_off(card) is None
+
+
 def test_failed_trials_tell_the_first_line_of_the_first_error(tmp_path: Path) -> None:
     run = golden_run(tmp_path, trials=4, failed=2, error="no memory left\nTraceback ...")
     found = rules.failed_trials(load_card(run))

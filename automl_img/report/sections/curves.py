@@ -16,7 +16,7 @@ from automl_img.report.drawing import (
     counted,
     label,
     line,
-    number,
+    share,
 )
 
 ORDER = 45
@@ -50,11 +50,11 @@ def _present(card: Card) -> list[dict[str, Any]]:
 
 def _roc(found: dict[str, Any], worst: list[dict[str, Any]], classes: int) -> Figure:
     first = worst[0]
-    heading = f"“{first['name']}” has the smallest area under its ROC curve: {first['auc']:.3f}"
+    heading = f"“{first['name']}” has the smallest area under its ROC curve: {share(first['auc'])}"
     if first["auc"] == 1:
         heading = "Some threshold separates every class from all others without a mistake"
     elif classes == 2:
-        heading = f"The area under the ROC curve of “{first['name']}” is {first['auc']:.3f}"
+        heading = f"The area under the ROC curve of “{first['name']}” is {share(first['auc'])}"
     chance = line([0, 1], [0, 1], "chance", GREY, dash="longdash", hoverinfo="skip")
     return Figure(
         "figure-roc",
@@ -71,7 +71,7 @@ def _roc(found: dict[str, Any], worst: list[dict[str, Any]], classes: int) -> Fi
 
 
 def _precision_recall(found: dict[str, Any], worst: list[dict[str, Any]], classes: int) -> Figure:
-    mean = number(found["average_precision"])
+    mean = share(found["average_precision"])
     return Figure(
         "figure-precision-recall",
         f"Average precision is {mean}" + ("" if classes == 2 else " in the mean of the classes"),
@@ -113,8 +113,8 @@ def _table(worst: list[dict[str, Any]]) -> Table:
         (
             Cell(one["name"]),
             Cell(f"{one['images']:,}", one["images"]),
-            Cell(number(one["auc"]), one["auc"]),
-            Cell(number(one["average_precision"]), one["average_precision"]),
+            Cell(share(one["auc"]), one["auc"]),
+            Cell(share(one["average_precision"]), one["average_precision"]),
         )
         for one in worst
     )

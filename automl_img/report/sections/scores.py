@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from automl_img.report.blocks import Section, Skipped, Tile, Tiles
 from automl_img.report.card import Card
-from automl_img.report.drawing import DASH, counted, interval, number, percent
+from automl_img.report.drawing import DASH, counted, interval, number, percent, share
 from automl_img.report.facts import Scores
 
 ORDER = 20
@@ -40,7 +40,7 @@ def build(card: Card) -> Section | Skipped:
 
 def _accuracy(test: Scores) -> Tile:
     detail = f"{interval(test.interval)}, {test.correct:,} of {test.images:,} right"
-    return Tile("Accuracy", test.accuracy, number(test.accuracy), detail)
+    return Tile("Accuracy", test.accuracy, share(test.accuracy), detail)
 
 
 def _tile(test: Scores, key: str, name: str, meaning: str) -> Tile | None:
@@ -57,7 +57,8 @@ def _tile(test: Scores, key: str, name: str, meaning: str) -> Tile | None:
     bounds = test.bounds(key)
     # A bootstrap of images that are all right has no spread, which is not certainty.
     spread = f"{interval(bounds)}, " if bounds and bounds[1] > bounds[0] else ""
-    return Tile(name, value, number(value), spread + meaning)
+    shown = number(value) if key == "log_loss" else share(value)
+    return Tile(name, value, shown, spread + meaning)
 
 
 def _baseline(test: Scores) -> Tile | None:

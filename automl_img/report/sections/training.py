@@ -8,7 +8,7 @@ from typing import Any
 from automl_img.report.blocks import Block, Cell, Figure, Section, Skipped, Table
 from automl_img.report.card import Card
 from automl_img.report.drawing import BLUE, GREY, ORANGE, axis, line, number
-from automl_img.report.rules import overfitting
+from automl_img.report.rules_of_search import overfitting
 from automl_img.trials import EpochResult
 
 ORDER = 70

@@ -1,0 +1,142 @@
+"""Findings about the result and its images: each says no more than the number shows."""
+
+from __future__ import annotations
+
+import math
+
+from automl_img.report.blocks import CHECK, GOOD, NOTE, Finding
+from automl_img.report.card import Card, validation_accuracy
+from automl_img.report.drawing import counted
+from automl_img.report.statistics import standard_error, wilson
+
+FEW_IMAGES = 20
+IMBALANCE = 3
+_UNFINISHED = ("running", "interrupted", "failed")
+
+
+def no_test(card: Card) -> Finding | None:
+    if card.test is not None:
+        return None
+    status = card.info.get("status")
+    why = f"The run is {status}: there" if status in _UNFINISHED else "There"
+    text = f"{why} is no result on test images, and nothing here says how good the model is."
+    return Finding(CHECK, text, "verdict", "no test")
+
+
+def baseline(card: Card) -> Finding | None:
+    """Within 2 standard errors of always saying the most frequent class, nothing was learnt."""
+    value = card.test.number("baseline") if card.test else None
+    if card.test is None or value is None:
+        return None
+    gap = card.test.accuracy - value
+    error = standard_error(card.test.accuracy, card.test.images)
+    if gap <= 2 * error:
+        text = (
+            "The model has learnt nothing measurable: always saying the most frequent class "
+            f"gives {value:.3f}."
+        )
+        return Finding(CHECK, text, "scores", "baseline")
+    text = (
+        f"The model beats always saying the most frequent class ({value:.3f}) by far more "
+        "than chance."
+    )
+    return Finding(GOOD, text, "scores", "baseline")
+
+
+def small_test(card: Card) -> Finding | None:
+    if card.test is None:
+        return None
+    low, high = card.test.interval
+    half = (high - low) / 2
+    if half < 0.02:
+        return None
+    level = CHECK if half >= 0.05 else NOTE
+    images = counted(card.test.images, "test image")
+    text = f"The accuracy is known to about ±{half:.3f} only: there are {images}."
+    return Finding(level, text, "scores", "small test set")
+
+
+def optimism(card: Card) -> Finding | None:
+    """Validation against test, in standard errors of the difference."""
+    best, count = card.best_trial, card.data.splits.get("validation")
+    if card.test is None or best is None or not count:
+        return None
+    validation = validation_accuracy(best)
+    gap = validation - card.test.accuracy
+    error = math.hypot(
+        standard_error(validation, count), standard_error(card.test.accuracy, card.test.images)
+    )
+    if gap <= 2 * error:
+        return None
+    trials = counted(len(card.usable), "trial")
+    text = (
+        f"Test accuracy is {gap:.3f} below validation accuracy ({validation:.3f}), "
+        f"{gap / error:.1f} standard errors; part of it is choosing the best of {trials}."
+    )
+    return Finding(NOTE, text, "scores", "validation against test")
+
+
+def imbalance(card: Card) -> Finding | None:
+    counts = [n for n in card.data.class_counts.get("train", ()) if n > 0]
+    if len(counts) < 2 or max(counts) <= IMBALANCE * min(counts):
+        return None
+    ratio = max(counts) / min(counts)
+    text = (
+        f"The largest class has {ratio:.1f} times the training images of the smallest: look "
+        "at balanced accuracy."
+    )
+    return Finding(NOTE, text, "data", "imbalance")
+
+
+def few_in_a_class(card: Card) -> Finding | None:
+    rows = card.test.values.get("per_class") if card.test else None
+    few = sorted((row["support"], row["name"]) for row in rows or () if row["support"] < FEW_IMAGES)
+    if not few:
+        return None
+    count = len(few)
+    verb = "has" if count == 1 else "have"
+    text = (
+        f"{counted(count, 'class', 'classes')} {verb} fewer than {FEW_IMAGES} test images "
+        f"(fewest: “{few[0][1]}”, {few[0][0]}): scores of a single class are rough."
+    )
+    return Finding(NOTE, text, "classes", "few test images in a class")
+
+
+def weak_class(card: Card) -> Finding | None:
+    """A class whose recall lies below the accuracy, even as the worst of so many classes."""
+    rows = card.test.values.get("per_class") if card.test else None
+    present = [row for row in rows or () if row["support"]]
+    if card.test is None or not present:
+        return None
+    high = {
+        row["name"]: wilson(row["recall"] * row["support"], row["support"], len(present))[1]
+        for row in present
+    }
+    low = [row for row in present if high[row["name"]] < card.test.accuracy]
+    if not low:
+        return None
+    worst = min(low, key=lambda row: (row["recall"], row["name"]))
+    more = f" and {counted(len(low) - 1, 'other class', 'other classes')}" if len(low) > 1 else ""
+    text = (
+        f"“{worst['name']}”{more} is recognised less often than the rest, by more than chance "
+        f"among {len(present)} classes explains: recall {worst['recall']:.3f}, accuracy over all "
+        f"{card.test.accuracy:.3f}."
+    )
+    return Finding(CHECK, text, "classes", "weak class")
+
+
+def calibration(card: Card) -> Finding | None:
+    found = card.test.values.get("calibration") if card.test else None
+    if not found or found.get("ece") is None:
+        return None
+    if found["ece"] <= found["ece_null_high"]:
+        text = (
+            f"No sign that the probabilities are off: calibration error {found['ece']:.3f}, "
+            f"chance alone gives up to {found['ece_null_high']:.3f}."
+        )
+        return Finding(GOOD, text, "confidence", "calibration")
+    text = (
+        f"The probabilities are off by {found['ece']:.3f} on average, more than chance "
+        f"({found['ece_null_high']:.3f}): do not read them as chances of being right."
+    )
+    return Finding(NOTE, text, "confidence", "calibration")
