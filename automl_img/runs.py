@@ -128,19 +128,25 @@ class Run:
             )
 
 
+def check_free(out: Path, name: str) -> None:
+    """
+    Raises:
+        RunError: there is a run ``name`` in ``out``.
+    """
+    if (out / name).exists():
+        raise RunError(f"a run named {name!r} exists already in {out}; choose another --name")
+
+
 def create_run(out: Path, name: str, info: dict[str, Any]) -> Run:
     """Make the run folder ``out/name`` with its ``run.json``.
 
     Raises:
         RunError: there is such a run already, or the folder cannot be made.
     """
+    check_free(out, name)
     path = out.absolute() / name
     try:
         path.mkdir(parents=True, exist_ok=False)
-    except FileExistsError:
-        raise RunError(
-            f"a run named {name!r} exists already in {out}; choose another --name"
-        ) from None
     except OSError as error:
         raise RunError(f"the run folder {path} cannot be made: {error.strerror}") from None
     write_json(path / "run.json", info)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from pathlib import Path
 
 from automl_img.errors import WeightsError
@@ -74,7 +76,9 @@ def _download(variant: Variant) -> None:
 
     build = getattr(keras.applications, variant.application)
     side = max(variant.minimum, 224)
-    build(weights="imagenet", include_top=False, input_shape=(side, side, 3))
+    # Keras says on stdout that it downloads, and stdout is for results.
+    with contextlib.redirect_stdout(sys.stderr):
+        build(weights="imagenet", include_top=False, input_shape=(side, side, 3))
     keras.backend.clear_session()
 
 

@@ -19,7 +19,7 @@ from automl_img.events import Listener, Notice, Phase, SearchStarted, ignore
 from automl_img.files import append_json_line, replacing, write_text
 from automl_img.models.hyperparameters import declared
 from automl_img.models.weights import weights_of_space
-from automl_img.runs import Run, create_run, remove_folders
+from automl_img.runs import Run, check_free, create_run, remove_folders
 from automl_img.search.hardware import Resources, describe_hardware, describe_versions, share
 from automl_img.search.interrupts import catching_interrupts
 from automl_img.search.start import start_set
@@ -68,6 +68,8 @@ def search(
     space = build_space(
         asked.space, read_preset(find_preset(asked.space)), declared(), asked.search, asked.fix
     )
+    if asked.name is not None:
+        check_free(Path(asked.out), asked.name)
     resources = share(asked.workers, asked.gpus_per_trial)
     if asked.space == "cnn" and asked.image_size is None:
         listener(
