@@ -1,0 +1,73 @@
+# Everything happens in .venv, from the lock file; make and Python 3.11, 3.12 or 3.13 are enough.
+# Choose the Python with: make env PYTHON=/path/to/python3.12
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test lint check bench docs lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+PYTHON ?=
+USABLE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+help:  ## List the targets
+	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/make \1\t\2/p' Makefile | expand -t 14
+
+env: $(STAMP)  ## Create .venv and install the locked dependencies, if that is not done
+
+# A later run finds the stamp and installs nothing; a run that was cut short left no stamp.
+$(STAMP): requirements.lock pyproject.toml
+	@set -e; \
+	if ! $(BIN)/python -c '$(USABLE)' 2>/dev/null; then \
+	  found=; \
+	  for python in $(if $(PYTHON),'$(PYTHON)',python3.13 python3.12 python3.11 python3 python); do \
+	    if "$$python" -c '$(USABLE)' >/dev/null 2>&1; then found=$$python; break; fi; \
+	  done; \
+	  if [ -z "$$found" ]; then \
+	    echo "error: Python 3.11, 3.12 or 3.13 with its venv module is needed, but" \
+	      "$(if $(PYTHON),$(PYTHON) is none,none is on the PATH); install one, or name it:" \
+	      "make env PYTHON=/path/to/python" >&2; \
+	    exit 1; \
+	  fi; \
+	  echo "creating $(VENV) with $$($$found --version)"; \
+	  "$$found" -m venv --clear $(VENV); \
+	fi
+	@echo "installing the locked dependencies into $(VENV); once, one to five minutes"
+	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements.lock
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: env  ## Search small networks on the built-in digits, retrain the best, test it, report it
+	@$(BIN)/automl-img search digits --space cnn_small --budget 8 --max-epochs 12 --seed 0
+
+test: env  ## Run the whole test suite
+	@$(BIN)/python -m pytest
+
+lint: env  ## Check format, style, types and the direction of imports
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+check: lint  ## The linters and the fast tests: for before each commit
+	@$(BIN)/python -m pytest -m "not slow"
+
+bench: env  ## Run the short form of every benchmark in benchmarks/
+	@set -e; \
+	if [ -z "$(wildcard benchmarks/*.py)" ]; then echo "there is no benchmark yet"; fi; \
+	for file in $(sort $(wildcard benchmarks/*.py)); do \
+	  echo "$$file"; $(BIN)/python "$$file" --short; \
+	done
+
+docs: env  ## Write docs/cli.md and docs/space.md anew from the code
+	@$(BIN)/python docs/generate.py
+
+lock: env  ## Renew the lock files after a change of the dependencies in pyproject.toml
+	@$(LOCK) --extra dev pyproject.toml --output-file requirements.lock
+	@$(LOCK) --constraints requirements.lock pyproject.toml --output-file requirements-runtime.lock
+
+clean:  ## Remove .venv and what tools left; runs/ stays
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
