@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+import os
 
 from automl_img.errors import SpaceError, did_you_mean
 from automl_img.space.dimensions import Choice, Dimension, Float, Int, text
@@ -20,21 +20,21 @@ def narrowed(dimension: Dimension, typed: str) -> Dimension:
     Raises:
         SpaceError: it cannot be read, or leaves the bounds of ``dimension``.
     """
-    if ".." not in typed:
+    # The path of a file may have two points in it too.
+    if ".." not in typed or isinstance(dimension, Choice):
         return _choice(dimension, [part.strip() for part in typed.split(",") if part.strip()])
     span, _, mark = typed.partition(":")
     low, high = (value(dimension, part.strip()) for part in span.split("..", 1))
-    if isinstance(dimension, Choice):
-        raise SpaceError(
-            f"{dimension.name} is one of {dimension.describe()}: list values with commas, "
-            f"but got {typed!r}"
-        )
     log, step = _mark(dimension, mark, typed)
     name, start, when = dimension.name, dimension.default, dimension.when
+    if low == high:
+        return single(dimension, low)
     if isinstance(dimension, Float):
         real = Float(name, float(low), float(high), None, log, when)
         return real if start is None else dataclasses.replace(real, default=real.nearest(start))
     whole = Int(name, int(low), int(high), None, log, step, when)
+    if whole.single:
+        return single(dimension, low)
     return whole if start is None else dataclasses.replace(whole, default=whole.nearest(start))
 
 
@@ -66,7 +66,7 @@ def value(dimension: Dimension, typed: str) -> Value:
         raise SpaceError(
             f"{dimension.name} must be a number, but got {typed!r}; {SYNTAX}"
         ) from None
-    if isinstance(dimension, Int) and number == round(number):
+    if isinstance(dimension, Int) and number.is_integer():
         number = int(number)
     if not dimension.contains(number):
         kind = "a whole number" if isinstance(dimension, Int) else "a number"
@@ -82,8 +82,8 @@ def _option(dimension: Choice, typed: str) -> Value:
             isinstance(option, bool) and typed.lower() == str(option).lower()
         ):
             return option
-    if dimension.files and Path(typed).expanduser().is_file():
-        return str(Path(typed).expanduser().absolute())
+    if dimension.files and os.path.isfile(os.path.expanduser(typed)):
+        return os.path.abspath(os.path.expanduser(typed))
     hint = did_you_mean(typed, map(text, dimension.options))
     or_file = " or an existing file" if dimension.files else ""
     raise SpaceError(

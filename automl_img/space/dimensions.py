@@ -65,8 +65,10 @@ class Float:
         if self.single or points == 1:
             return (self.low,)
         low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
-        steps = [low + (high - low) * i / (points - 1) for i in range(points)]
-        return tuple(self.nearest(math.exp(step) if self.log else step) for step in steps)
+        inner = [low + (high - low) * i / (points - 1) for i in range(1, points - 1)]
+        between = (self.nearest(math.exp(step) if self.log else step) for step in inner)
+        # The ends as they are: through the logarithm they would be a rounding off.
+        return (self.low, *between, self.high)
 
     def describe(self) -> str:
         if self.single:
@@ -227,7 +229,8 @@ def text(value: Value) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.6g}"
+    # The shortest text that gives the same number again, as space.yaml is read back.
+    return repr(float(value)).removesuffix(".0")
 
 
 def _first(dimension: Dimension) -> Value:

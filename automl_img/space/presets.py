@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from automl_img.errors import SpaceError, did_you_mean
 from automl_img.shipped import shipped
 from automl_img.space.assignments import fixed, narrowed, single
-from automl_img.space.dimensions import Choice, Dimension, SearchSpace, text
+from automl_img.space.dimensions import Choice, Dimension, Int, SearchSpace, text
+
+# The longest that ships has 2,000; YAML takes a second for 100,000.
+_LONGEST = 100_000
 
 
 class Preset(BaseModel):
@@ -44,7 +48,7 @@ def find_preset(name: str) -> Path:
     known = preset_names()
     if name in known:
         return shipped("search_spaces") / f"{name}.yaml"
-    if Path(name).is_file():
+    if os.path.isfile(name):
         return Path(name)
     hint = did_you_mean(name, known)
     raise SpaceError(f"--space must be one of {', '.join(known)} or a file, but got {name!r}{hint}")
@@ -57,13 +61,20 @@ def read_preset(path: Path) -> Preset:
         SpaceError: it cannot be read, is not YAML, or has keys that a preset has not.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Preset(**(content or {}))
+        with path.open(encoding="utf-8") as stream:
+            words = stream.read(_LONGEST + 1)
     except (OSError, UnicodeDecodeError) as error:
         raise SpaceError(f"the space {path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        first = " ".join(str(error).split())
+    if len(words) > _LONGEST:
+        raise SpaceError(f"the space {path} must have at most {_LONGEST:,} characters")
+    try:
+        content = yaml.safe_load(words)
+    # Values that YAML takes for dates or numbers and Python does not; brackets without end.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        first = " ".join(str(error).split())[:300]
         raise SpaceError(f"the space {path} must be valid YAML, but {first}") from None
+    try:
+        return Preset(**({} if content is None else content))
     except (ValidationError, TypeError) as error:
         raise SpaceError(_sentence(path, error)) from None
 
@@ -83,7 +94,8 @@ def build_space(
         fix: ``--fix``: values as typed.
 
     Raises:
-        SpaceError: a name is unknown, a range leaves its bounds, or nothing is left to search.
+        SpaceError: a name is unknown, a range leaves its bounds, or a name was typed that can never
+            count in this space.
     """
     bounds = {dimension.name: dimension for dimension in declared}
     asked: dict[str, Dimension] = {}
@@ -196,16 +208,17 @@ def describe_space(space: SearchSpace) -> list[dict[str, Any]]:
 def _as_yaml(dimension: Dimension) -> Any:
     if isinstance(dimension, Choice):
         return list(dimension.options) if len(dimension.options) > 1 else dimension.options[0]
-    return dimension.describe()
+    # Without a mark, the range would be read with the logarithm of the declared dimension.
+    plain = isinstance(dimension, Int) and not dimension.log and dimension.step == 1
+    return f"{dimension.describe()}:step=1" if plain else dimension.describe()
 
 
 def _as_typed(name: str, content: Any) -> str:
     """A value of a YAML file in the syntax of the command line."""
-    if isinstance(content, list):
-        return ",".join(_as_typed(name, item) for item in content)
-    if isinstance(content, (bool, int, float, str)):
-        return text(content)
-    raise SpaceError(f"{name} must be a range, a value or a list of values, but got {content!r}")
+    items = content if isinstance(content, list) else [content]
+    if not all(isinstance(item, (bool, int, float, str)) for item in items):
+        raise SpaceError(f"{name} must be a range, a value or a list of values, and nothing deeper")
+    return ",".join(map(text, items))
 
 
 def _sentence(path: Path, error: Exception) -> str:
