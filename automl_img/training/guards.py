@@ -28,12 +28,15 @@ class DivergenceGuard(keras.callbacks.Callback):  # type: ignore[misc]
             self.diverged = True
             self.model.stop_training = True
 
-    def check(self, epoch: int, learning_rate: float) -> None:
+    def check(self, epoch: int, learning_rate: float, val_loss: float | None = None) -> None:
         """
+        Args:
+            val_loss: shows what the last step of an epoch did, after the last training loss.
+
         Raises:
             Diverged: the epoch that ended saw a loss that is not finite.
         """
-        if self.diverged:
+        if self.diverged or not math.isfinite(val_loss or 0.0):
             raise Diverged(
                 f"the loss was not a finite number in epoch {epoch} (learning rate "
                 f"{learning_rate:.2g}); a lower learning rate avoids it"

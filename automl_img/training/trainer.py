@@ -116,8 +116,10 @@ class Trainer:
             verbose=0,
         ).history
         guard.check(epoch + 1, rate)
-        val_loss, val_accuracy = self._validate()
-        return EpochResult(
+        probabilities = self._validate()
+        val_loss, val_accuracy = self._score(probabilities)
+        guard.check(epoch + 1, rate, val_loss)
+        result = EpochResult(
             epoch=epoch + 1,
             loss=float(history["loss"][-1]),
             accuracy=float(history["accuracy"][-1]),
@@ -126,6 +128,10 @@ class Trainer:
             seconds=time.perf_counter() - started,
             learning_rate=rate,
         )
+        if len(probabilities) and all(result.quality > old.quality for old in self.results):
+            with replacing(self.folder / VALIDATION) as temporary:
+                np.savez(temporary, probabilities=probabilities)
+        return result
 
     def _rate(self, epoch: int) -> float:
         if self.spec.learning_rates:
@@ -136,21 +142,24 @@ class Trainer:
             rate *= float(self.spec.params["fine_tune.rate_factor"])
         return rate
 
-    def _validate(self) -> tuple[float | None, float | None]:
-        """(cross-entropy, accuracy) on validation; keeps the predictions of the best epoch."""
+    def _validate(self) -> np.ndarray:
+        """Class probabilities of the validation images; no rows where there are none."""
         if not len(self.validation):
-            return None, None
+            return np.zeros((0, len(self.spec.class_names)), np.float32)
         started = time.perf_counter()
         probabilities = predict_rows(self.model, self.images, self.validation)
         each = 1000 * (time.perf_counter() - started) / len(self.validation)
         self.ms_per_image = min(each, self.ms_per_image or each)
+        return probabilities
+
+    def _score(self, probabilities: np.ndarray) -> tuple[float | None, float | None]:
+        """(cross-entropy, accuracy) of the validation images."""
+        if not len(probabilities):
+            return None, None
         labels = self.labels[self.validation]
         chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
         loss = float(-np.log(np.maximum(chosen, 1e-12)).mean())
         accuracy = float((probabilities.argmax(axis=1) == labels).mean())
-        if accuracy > max((result.val_accuracy or 0.0 for result in self.results), default=-1.0):
-            with replacing(self.folder / VALIDATION) as temporary:
-                np.savez(temporary, probabilities=probabilities)
         return loss, accuracy
 
     def _stops_early(self) -> bool:

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from automl_img.training import checkpoint
+from automl_img.training.trainer import Trainer
+from automl_img.trials import EpochResult, TrialSpec
+from tests.training.trials import curve, train, with_
+
+PLATEAU = {"optimizer__schedule": "plateau", "augment__rotation": "0.1", "head__dropout": "0.5"}
+
+
+def interrupted(spec: TrialSpec, after: int) -> None:
+    """Train ``after`` epochs and drop the trial, as a killed worker does."""
+    trainer = Trainer(spec)
+    for result in trainer.epochs():
+        if result.epoch == after:
+            return
+
+
+def test_a_resumed_trial_goes_on_as_if_nothing_had_happened(
+    spec: TrialSpec, tmp_path: Path
+) -> None:
+    whole = train(with_(spec, tmp_path / "whole", max_epochs=4, fix=PLATEAU))
+    torn = with_(spec, tmp_path / "torn", max_epochs=4, fix=PLATEAU)
+    interrupted(torn, after=2)
+    resumed = train(torn)
+    # The last report may have been lost with the worker, so it comes again.
+    assert [each.epoch for each in resumed] == [2, 3, 4]
+    assert np.array(curve(resumed)) == pytest.approx(np.array(curve(whole[1:])), abs=1e-6)
+    assert not (tmp_path / "torn" / checkpoint.FILE).exists()
+
+
+def test_a_finished_trial_whose_last_report_was_lost_trains_nothing(spec: TrialSpec) -> None:
+    trainer = Trainer(spec)
+    for result in trainer.epochs():
+        if result.epoch == 3:
+            break
+    again = train(spec)
+    assert [each.epoch for each in again] == [3]
+    assert again == trainer.results[-1:]
+
+
+def test_a_writer_that_fails_leaves_the_old_checkpoint(
+    spec: TrialSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(spec, after=1)
+    folder = Path(spec.folder)
+    before = (folder / checkpoint.FILE).read_bytes()
+    trainer = Trainer(spec)
+    epochs = trainer.epochs()
+    next(epochs)
+
+    write = np.savez
+
+    def full_disk(path: Path, **arrays: np.ndarray) -> None:
+        write(path, **arrays)
+        if "results" in arrays:
+            os.truncate(path, len(before) // 2)
+            raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", full_disk)
+        with pytest.raises(OSError, match="No space"):
+            next(epochs)
+    assert (folder / checkpoint.FILE).read_bytes() == before
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
+    assert [each.epoch for each in train(spec)] == [1, 2, 3]
+
+
+def test_there_is_nothing_to_resume_without_a_checkpoint(tmp_path: Path) -> None:
+    assert checkpoint.saved_results(tmp_path) == []
+    checkpoint.remove(tmp_path)
+
+
+def test_a_checkpoint_runs_no_code_of_its_own(spec: TrialSpec, tmp_path: Path) -> None:
+    class Gadget:
+        def __reduce__(self) -> tuple[object, ...]:
+            return os.mkdir, (str(tmp_path / "hacked"),)
+
+    np.savez(tmp_path / checkpoint.FILE, results=np.array(Gadget(), dtype=object))
+    with pytest.raises(ValueError, match="pickle"):
+        checkpoint.saved_results(tmp_path)
+    assert not (tmp_path / "hacked").exists()
+
+
+KILLED = """
+import json, sys
+from automl_img.training.trainer import Trainer
+from automl_img.trials import TrialSpec
+values = json.loads(sys.argv[1])
+values["class_names"] = tuple(values["class_names"])
+for result in Trainer(TrialSpec(**values)).epochs():
+    print(result.epoch, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_trial_of_a_killed_process_goes_on_in_another(spec: TrialSpec, tmp_path: Path) -> None:
+    torn = with_(spec, tmp_path / "torn", max_epochs=30)
+    words = json.dumps(dataclasses.asdict(torn))
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout is not None
+        while process.stdout.readline() not in (b"2\n", b""):
+            pass
+        # In the middle of the third epoch or of writing it down.
+        process.send_signal(signal.SIGKILL)
+    done = checkpoint.saved_results(Path(torn.folder))
+    assert 2 <= len(done) < 30
+    whole = train(with_(spec, tmp_path / "whole", max_epochs=30))[: len(done) + 1]
+    resumed: list[EpochResult] = []
+    for result in Trainer(torn).epochs():
+        resumed.append(result)
+        if len(resumed) == 2:
+            break
+    # Another process may round otherwise in another thread's order.
+    assert np.array(curve(resumed)) == pytest.approx(np.array(curve(whole[-2:])), abs=1e-3)
