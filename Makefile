@@ -65,9 +65,10 @@ bench: env  ## Run the short form of every benchmark in benchmarks/
 docs: env  ## Write docs/cli.md and docs/space.md anew from the code
 	@$(BIN)/python docs/generate.py
 
-lock: env  ## Renew the lock files after a change of the dependencies in pyproject.toml
+lock: env  ## Renew the lock files from the dependencies in pyproject.toml
 	@$(LOCK) --extra dev pyproject.toml --output-file requirements.lock
 	@$(LOCK) --constraints requirements.lock pyproject.toml --output-file requirements-runtime.lock
+	@echo hatchling | $(LOCK) --constraints requirements.lock - --output-file docker/requirements-build.lock
 
 clean:  ## Remove .venv and what tools left; runs/ stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
