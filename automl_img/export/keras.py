@@ -92,17 +92,34 @@ def load_keras(path: Path) -> ExportedModel:
     """
     import keras
 
+    class_names = _class_names(path)
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        outputs = int(model.output_shape[-1])
+    except Exception as error:  # Whatever Keras stumbles on in a strange file.
+        raise _unloadable(path, error) from None
+    if outputs != len(class_names):
+        raise ExportError(
+            f"the model {path} must have an output for each class, but it has {outputs} outputs "
+            f"and names {len(class_names)} classes"
+        )
+    return ExportedModel(model, class_names)
+
+
+def _class_names(path: Path) -> tuple[str, ...]:
     try:
         with zipfile.ZipFile(path) as archive:
-            class_names = tuple(json.loads(archive.read(_CLASSES))["class_names"])
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
+            return tuple(str(name) for name in json.loads(archive.read(_CLASSES))["class_names"])
     except FileNotFoundError:
         raise ExportError(f"there is no model {path}; export one with: automl-img export") from None
     except KeyError:
         raise ExportError(
             f"{path} holds no class names: it was not exported by automl-img"
         ) from None
-    except (ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise ExportError(f"the model {path} cannot be loaded: {lines[0][:300]}") from None
-    return ExportedModel(model, class_names)
+    except Exception as error:  # Damaged archives raise zlib's errors and others too.
+        raise _unloadable(path, error) from None
+
+
+def _unloadable(path: Path, error: Exception) -> ExportError:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return ExportError(f"the model {path} cannot be loaded: {lines[0][:300]}")
