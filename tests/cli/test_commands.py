@@ -1,0 +1,113 @@
+"""The command line as a user runs it: a process, its two streams, its exit code."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.report.golden import golden_run
+
+
+def automl_img(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "automl_img", *map(str, words)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["search", "nowhere"], 1, "nowhere"),
+        (["search", "digitz"], 1, "did you mean 'digits'"),
+        (["search", "digits", "--space", "cn"], 1, "did you mean 'cnn'"),
+        (["search", "digits", "--search", "cnn.filtres=8..16"], 1, "did you mean 'cnn.filters'"),
+        (["search", "digits", "--search", "cnn.filters=8..999"], 1, "8..128"),
+        (["search", "digits", "--search", "cnn.filters"], 2, "KEY=VALUE"),
+        (["search", "digits", "--fix", "vgg16.frozen_layers=4"], 1, "counts only where"),
+        (["search", "digits", "--budget", "0"], 2, "greater than or equal to 1"),
+        (["search", "digits", "--budget", "many"], 2, "unable to parse string as an integer"),
+        (["search", "digits", "--sampler", "magic"], 2, "'tpe', 'random' or 'grid'"),
+        (["search", "digits", "--name", "../up"], 2, "plain file name"),
+        (["search", "digits", "--gpus-per-trial", "99"], 2, "at most the GPUs"),
+        (["search", "digits", "--no-such-option"], 2, "No such option"),
+        (["report"], 1, "there is no run in runs"),
+        (["report", "nothing"], 1, "there is no run 'nothing'"),
+        (["export", "--to", "m.keras"], 1, "there is no run"),
+        (["predict", "nothing", "x.png"], 1, "there is no run 'nothing'"),
+        (["spaces", "show", "cn"], 1, "did you mean 'cnn'"),
+        (["spaces", "validate", "missing.yaml"], 1, "missing.yaml"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_never_a_traceback(
+    tmp_path: Path, words: list[str], code: int, says: str
+) -> None:
+    done = automl_img(*words, cwd=tmp_path)
+    assert done.returncode == code
+    assert says in " ".join(done.stderr.replace("│", " ").split())
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_new_space_is_valid_and_is_never_written_over(tmp_path: Path) -> None:
+    assert automl_img("spaces", "new", "mine.yaml", cwd=tmp_path).returncode == 0
+    written = (tmp_path / "mine.yaml").read_text()
+    valid = automl_img("spaces", "validate", "mine.yaml", cwd=tmp_path)
+    assert "mine.yaml is valid: 2 hyperparameters" in valid.stdout
+    again = automl_img("spaces", "new", "mine.yaml", cwd=tmp_path)
+    assert again.returncode == 1
+    assert (tmp_path / "mine.yaml").read_text() == written
+
+
+def test_spaces_list_names_every_preset(tmp_path: Path) -> None:
+    listed = automl_img("spaces", "list", cwd=tmp_path).stdout
+    assert all(name in listed for name in ("cnn", "cnn_small", "everything", "pretrained"))
+
+
+def test_spaces_show_gives_ranges_and_conditions(tmp_path: Path) -> None:
+    shown = automl_img("spaces", "show", "pretrained", cwd=tmp_path).stdout
+    assert "optimizer.learning_rate" in shown
+    assert "backbone is vgg19" in shown
+
+
+def test_without_data_the_defaults_of_the_folder_are_taken_and_said(tmp_path: Path) -> None:
+    (tmp_path / "automl-img.toml").write_text('data = "my photos"\nbudget = 3\n')
+    done = automl_img("search", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "data: my photos, from automl-img.toml" in done.stderr
+
+
+@pytest.mark.parametrize("content", ["data = [", "budgt = 3"])
+def test_a_defaults_file_that_is_wrong_is_one_sentence(tmp_path: Path, content: str) -> None:
+    (tmp_path / "automl-img.toml").write_text(content)
+    done = automl_img("search", "nowhere", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_runs_lists_and_report_writes_without_tensorflow_or_ray(tmp_path: Path) -> None:
+    run = golden_run(tmp_path / "runs", name="first")
+    run.report.unlink(missing_ok=True)
+    assert "first" in automl_img("runs", cwd=tmp_path).stdout
+    code = (
+        "import sys; sys.argv = ['automl-img', 'report']\n"
+        "from automl_img.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit as done:\n    assert done.code in (0, None)\n"
+        "assert not {'tensorflow', 'keras', 'ray'} & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert run.report.exists()
+
+
+def test_a_search_with_a_taken_name_leaves_the_run_alone(tmp_path: Path) -> None:
+    run = golden_run(tmp_path / "runs", name="taken")
+    before = sorted((path.name, path.stat().st_mtime_ns) for path in run.path.rglob("*"))
+    done = automl_img("search", "digits", "--name", "taken", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "'taken' exists already" in done.stderr
+    assert sorted((path.name, path.stat().st_mtime_ns) for path in run.path.rglob("*")) == before

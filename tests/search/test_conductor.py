@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from automl_img.errors import SearchError
+from automl_img.events import EpochEnded, Event, Notice, TrialEnded
+from automl_img.runs import Run, create_run
+from automl_img.search.engine import Conductor
+from automl_img.search.finalists import rank
+from automl_img.search.rungs import Rungs
+from automl_img.search.sampler import Sampler, Suggestion
+from automl_img.trials import TrialSpec, TrialState
+from tests.search.spaces import epoch, record, space
+
+WIDE = {"optimizer.learning_rate": "1e-4..1e-1:log"}
+
+
+def spec_of(suggestion: Suggestion) -> TrialSpec:
+    return TrialSpec(
+        suggestion.number, suggestion.params, suggestion.seed, 6, "", "", False, (), (), True, ""
+    )
+
+
+class Search:
+    """A conductor with a real study and run folder, and reports as a worker would send them."""
+
+    def __init__(
+        self, folder: Path, budget: int = 10, search: dict[str, str] | None = None
+    ) -> None:
+        self.run: Run = create_run(folder, "run", {})
+        self.events: list[Event] = []
+        self.stopping = False
+        self.conductor = Conductor(
+            self.run,
+            Sampler(self.run.study, space(search or WIDE), "random", 0),
+            Rungs(6),
+            spec_of,
+            budget,
+            self.events.append,
+            lambda: self.stopping,
+        )
+
+    def report(self, trial: str, number: int, accuracy: float) -> bool:
+        result = dataclasses.asdict(epoch(number, accuracy))
+        return self.conductor.stops(trial, message(number, result=result, parameters=7))
+
+    def finish(self, trial: str, reason: str = "finished", **more: Any) -> None:
+        self.conductor.hear(trial, message(9, ended=reason, **more))
+        self.conductor.end(trial)
+
+
+def message(number: int, **content: Any) -> dict[str, Any]:
+    return {"epoch": number, "message": json.dumps(content)}
+
+
+def test_no_more_trials_start_than_the_budget_allows(tmp_path: Path) -> None:
+    search = Search(tmp_path, budget=2)
+    assert [search.conductor.next(name) is None for name in "abc"] == [False, False, True]
+
+
+def test_a_finished_trial_is_kept_with_all_its_epochs(tmp_path: Path) -> None:
+    search = Search(tmp_path)
+    search.conductor.next("a")
+    assert not search.report("a", 1, 0.4)
+    assert not search.report("a", 2, 0.6)
+    search.finish("a", ms_per_image=0.5)
+    (kept,) = search.run.trials()
+    assert kept.state is TrialState.COMPLETE
+    assert [result.val_accuracy for result in kept.epochs] == [0.4, 0.6]
+    assert (kept.parameters, kept.ms_per_image) == (7, 0.5)
+    assert [type(event) for event in search.events[1:]] == [EpochEnded, EpochEnded, TrialEnded]
+
+
+def test_a_report_that_comes_twice_counts_once(tmp_path: Path) -> None:
+    search = Search(tmp_path)
+    search.conductor.next("a")
+    search.report("a", 1, 0.4)
+    search.report("a", 1, 0.4)
+    search.finish("a")
+    assert len(search.run.trials()[0].epochs) == 1
+
+
+def test_the_weakest_of_three_is_stopped_at_the_rung_and_its_curve_is_kept(tmp_path: Path) -> None:
+    search = Search(tmp_path)
+    for trial, accuracy in (("a", 0.8), ("b", 0.7), ("c", 0.1)):
+        search.conductor.next(trial)
+        search.report(trial, 1, accuracy)
+        stopped = search.report(trial, 2, accuracy)
+        assert stopped == (trial == "c")
+        # Tune gives the stopping report again when it ends the trial.
+        search.conductor.end(trial) if stopped else search.finish(trial)
+    last = search.run.trials()[-1]
+    assert (last.state, last.stop_reason, len(last.epochs)) == (TrialState.PRUNED, "rung 2", 2)
+
+
+@pytest.mark.parametrize("reason", ["diverged", "out of memory", "error"])
+def test_a_failure_is_kept_with_its_reason_and_the_search_goes_on(
+    tmp_path: Path, reason: str
+) -> None:
+    search = Search(tmp_path)
+    search.conductor.next("a")
+    search.finish("a", reason, error="it went wrong")
+    (kept,) = search.run.trials()
+    assert (kept.state, kept.stop_reason, kept.error) == (
+        TrialState.FAILED,
+        reason,
+        "it went wrong",
+    )
+    assert search.conductor.next("b") is not None
+
+
+def test_a_trial_whose_worker_died_is_kept_as_failed(tmp_path: Path) -> None:
+    search = Search(tmp_path)
+    search.conductor.next("a")
+    search.report("a", 1, 0.4)
+    search.conductor.end("a")
+    (kept,) = search.run.trials()
+    assert kept.state is TrialState.FAILED
+    assert "worker process died" in str(kept.error)
+
+
+def test_after_a_stop_no_trial_starts_and_running_ones_end_with_what_they_have(
+    tmp_path: Path,
+) -> None:
+    search = Search(tmp_path)
+    search.conductor.next("a")
+    search.stopping = True
+    assert search.conductor.next("b") is None
+    assert search.report("a", 1, 0.4)
+    search.conductor.end("a")
+    (kept,) = search.run.trials()
+    assert (kept.state, kept.stop_reason) == (TrialState.PRUNED, "interrupted")
+
+
+def test_a_spent_space_ends_the_search_and_says_so(tmp_path: Path) -> None:
+    search = Search(tmp_path, budget=10, search={"batch_size": "16,32"})
+    started = 0
+    while search.conductor.next(f"t{started}") is not None:
+        search.report(f"t{started}", 1, 0.5)
+        search.finish(f"t{started}")
+        started += 1
+    assert started == 2
+    assert any(isinstance(event, Notice) for event in search.events)
+
+
+def test_the_best_validation_accuracy_wins_then_the_lower_loss_then_the_smaller_model() -> None:
+    ranked = rank(
+        [
+            record(0, (0.5, 0.8)),
+            record(1, (0.9, 0.7)),
+            record(2, (0.9,), loss=0.5, parameters=200),
+            record(3, (0.9,), loss=0.5, parameters=100),
+            record(4, (), TrialState.FAILED, "error"),
+        ]
+    )
+    assert [trial.number for trial in ranked] == [3, 2, 1, 0]
+
+
+def test_a_search_without_a_usable_trial_says_why_the_first_failed() -> None:
+    failed = record(0, (), TrialState.FAILED, "diverged", error="the loss was not finite")
+    with pytest.raises(SearchError, match=r"none of 1 trials .* the loss was not finite"):
+        rank([failed])

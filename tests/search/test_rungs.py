@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from automl_img.search.rungs import Rungs
+
+
+@pytest.mark.parametrize(
+    ("max_epochs", "expected"),
+    [(1, []), (2, []), (3, [2]), (6, [2]), (12, [2, 6]), (30, [3, 9, 27]), (81, [9, 27])],
+)
+def test_rungs_grow_by_three_and_end_below_the_last_epoch(
+    max_epochs: int, expected: list[int]
+) -> None:
+    assert Rungs(max_epochs).epochs == expected
+
+
+def test_nobody_is_stopped_on_fewer_than_three_values() -> None:
+    rungs = Rungs(6)
+    assert rungs.goes_on(0, 2, 0.9)
+    assert rungs.goes_on(1, 2, 0.1)
+    assert not rungs.goes_on(2, 2, 0.2)
+
+
+def test_nobody_is_stopped_between_the_rungs() -> None:
+    rungs = Rungs(30)
+    for number in range(5):
+        rungs.goes_on(number, 3, 0.9)
+    assert rungs.goes_on(9, 4, 0.0)
+    assert not rungs.goes_on(9, 3, 0.0)
+
+
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=30, unique=True))
+def test_at_a_full_rung_the_best_third_goes_on_and_the_worst_does_not(values: list[float]) -> None:
+    rungs = Rungs(6)
+    for number, value in enumerate(values):
+        rungs.goes_on(number, 2, value)
+    goes_on = [rungs.goes_on(number, 2, value) for number, value in enumerate(values)]
+    assert goes_on[int(np.argmax(values))]
+    assert not goes_on[int(np.argmin(values))]
+    assert sum(goes_on) <= np.ceil(len(values) / 3) + 1
+
+
+def test_rebuilt_rungs_decide_as_those_that_heard_every_trial() -> None:
+    curves = {n: {e: (n * 7 % 10) / 10 + e / 100 for e in range(1, 4)} for n in range(6)}
+    heard, rebuilt = Rungs(30), Rungs(30)
+    for number, curve in curves.items():
+        heard.goes_on(number, 3, max(curve.values()))
+    rebuilt.rebuild(curves.items())
+    for value in np.linspace(0, 1, 21):
+        assert heard.goes_on(99, 3, value) == rebuilt.goes_on(99, 3, value)
+
+
+def test_a_trial_that_ended_below_a_rung_is_not_counted_there() -> None:
+    rungs = Rungs(30)
+    rungs.rebuild([(number, {1: 0.9, 2: 0.9}) for number in range(5)])
+    assert rungs.goes_on(9, 3, 0.1)
+
+
+def test_the_best_value_so_far_counts_not_the_last() -> None:
+    rungs = Rungs(6)
+    rungs.rebuild([(0, {1: 0.8, 2: 0.1}), (1, {1: 0.7, 2: 0.1}), (2, {1: 0.6, 2: 0.1})])
+    assert not rungs.goes_on(3, 2, 0.5)
+    assert rungs.goes_on(4, 2, 0.9)

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from wsgiref.util import setup_testing_defaults
+
+import optuna
+import pytest
+from optuna.trial import TrialState as OptunaState
+from optuna_dashboard import wsgi
+
+from automl_img.errors import SettingsError
+from automl_img.search.sampler import Sampler, grid, open_study
+from automl_img.search.start import start_set
+from automl_img.space.dimensions import SearchSpace
+from automl_img.trials import TrialState
+from tests.search.spaces import epoch, record, space
+
+WIDE = {"optimizer.learning_rate": "1e-4..1e-1:log", "cnn.filters": "8..64", "batch_size": "32,64"}
+
+
+def suggestions(path: Path, kind: str, seed: int, count: int = 8) -> list[dict[str, Any]]:
+    """Ask and tell in turn, as one worker does; the score depends on the point alone."""
+    sampler = Sampler(path, space(WIDE), kind, seed)
+    found = []
+    for _ in range(count):
+        suggestion = sampler.ask()
+        assert suggestion is not None
+        found.append({"seed": suggestion.seed, **suggestion.params})
+        score = 1 / (1 + abs(float(suggestion.params["optimizer.learning_rate"]) - 0.01))
+        sampler.report(suggestion.number, epoch(1, score))
+        sampler.tell(record(suggestion.number, (score,), params=suggestion.params))
+    return found
+
+
+@pytest.mark.parametrize("kind", ["tpe", "random"])
+def test_a_seed_gives_the_same_suggestions_and_zero_is_a_seed(tmp_path: Path, kind: str) -> None:
+    first = suggestions(tmp_path / "a.db", kind, 0)
+    assert suggestions(tmp_path / "b.db", kind, 0) == first
+    assert suggestions(tmp_path / "c.db", kind, 1) != first
+
+
+def test_a_search_that_goes_on_does_not_repeat_its_suggestions(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    first = suggestions(path, "random", 0, 3)
+    again = suggestions(path, "random", 0, 3)
+    assert all(point not in first for point in again)
+
+
+def test_start_points_come_first_and_are_moved_into_the_space(tmp_path: Path) -> None:
+    narrow = space({"cnn.filters": "8..16", "optimizer.learning_rate": "1e-4..1e-3:log"})
+    sampler = Sampler(tmp_path / "study.db", narrow, "tpe", 0)
+    sampler.enqueue(start_set(narrow))
+    first = sampler.ask()
+    assert first is not None
+    assert first.params["cnn.filters"] == 16
+    assert first.params["optimizer.learning_rate"] == pytest.approx(1e-3)
+
+
+def test_the_start_set_has_one_point_a_family_of_the_space_the_cheapest_first() -> None:
+    both = space({"backbone": "resnet101,cnn,resnet50,vgg19", "batch_size": "16,32"})
+    assert [point["backbone"] for point in start_set(both)] == ["cnn", "resnet50", "vgg19"]
+
+
+def test_a_point_is_tried_once_and_a_spent_space_says_so(tmp_path: Path) -> None:
+    sampler = Sampler(tmp_path / "study.db", space({"batch_size": "16,32,64"}), "random", 0)
+    seen = []
+    while (suggestion := sampler.ask()) is not None:
+        seen.append(suggestion.params["batch_size"])
+        sampler.tell(record(suggestion.number, (0.5,), params=suggestion.params))
+    assert sorted(seen) == [16, 32, 64]
+    study = open_study(tmp_path / "study.db")
+    assert all(trial.state.is_finished() for trial in study.trials)
+
+
+def test_a_reopened_study_knows_which_points_were_tried(tmp_path: Path) -> None:
+    path, tiny = tmp_path / "study.db", space({"batch_size": "16,32"})
+    sampler = Sampler(path, tiny, "random", 0)
+    first = sampler.ask()
+    assert first is not None
+    sampler.tell(record(first.number, (0.5,), params=first.params))
+    second = Sampler(path, tiny, "random", 0).ask()
+    assert second is not None
+    assert second.params["batch_size"] != first.params["batch_size"]
+
+
+def test_the_study_holds_complete_pruned_and_failed_trials_with_their_curves(
+    tmp_path: Path,
+) -> None:
+    sampler = Sampler(tmp_path / "study.db", space(WIDE), "random", 0)
+    ends = [
+        (TrialState.COMPLETE, "finished", (0.6, 0.9, 0.8)),
+        (TrialState.PRUNED, "rung 2", (0.2, 0.3)),
+        (TrialState.FAILED, "diverged", (0.1,)),
+    ]
+    for state, reason, accuracies in ends:
+        suggestion = sampler.ask()
+        assert suggestion is not None
+        for number, accuracy in enumerate(accuracies, start=1):
+            sampler.report(suggestion.number, epoch(number, accuracy))
+        sampler.tell(record(suggestion.number, accuracies, state, reason, params=suggestion.params))
+    complete, pruned, failed = open_study(tmp_path / "study.db").trials
+    assert (complete.state, complete.value) == (OptunaState.COMPLETE, 0.9)
+    assert (pruned.state, pruned.intermediate_values) == (OptunaState.PRUNED, {1: 0.2, 2: 0.3})
+    assert (failed.state, failed.user_attrs["stop_reason"]) == (OptunaState.FAIL, "diverged")
+
+
+def test_optuna_dashboard_opens_the_study(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    suggestions(path, "random", 0, 2)
+    application = wsgi(optuna.storages.RDBStorage(f"sqlite:///{path}"))
+    status: list[str] = []
+    environ: dict[str, Any] = {"PATH_INFO": "/api/studies"}
+    setup_testing_defaults(environ)
+    body = b"".join(application(environ, lambda code, *_: status.append(code)))
+    assert status == ["200 OK"]
+    assert [study["study_name"] for study in json.loads(body)["study_summaries"]] == ["search"]
+
+
+def test_a_grid_has_every_option_and_both_ends_of_every_range() -> None:
+    points = grid(space({"cnn.depth": "1..3", "batch_size": "16,32"}))
+    assert {(p["cnn.depth"], p["batch_size"]) for p in points} == {
+        (depth, size) for depth in (1, 2, 3) for size in (16, 32)
+    }
+    assert len(points) == 6
+
+
+def test_a_grid_counts_a_branch_only_where_it_is_taken() -> None:
+    conditional = space({"optimizer.name": "adam,sgd", "optimizer.momentum": "0.8..0.9"})
+    points = grid(conditional)
+    assert len(points) == 4
+    assert sum(point["optimizer.name"] == "adam" for point in points) == 1
+
+
+def test_a_grid_that_is_too_large_is_refused_in_one_sentence() -> None:
+    from automl_img.api import load_space
+
+    everything: SearchSpace = load_space("everything")
+    with pytest.raises(SettingsError, match="at most 10,000 points"):
+        grid(everything)
