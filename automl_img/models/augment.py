@@ -7,8 +7,9 @@ from typing import Any
 from automl_img.space.dimensions import Choice, Dimension, Float
 from automl_img.trials import Params
 
-# At strength 1. Each amount is a fraction: of the side (shift, crop, cutout), of the range of
-# grey values (brightness, noise) or of a full turn (rotation).
+# At strength 1. Each amount is a fraction: of the side (shift, crop, and the hole of cutout at its
+# largest), of the range of grey values (brightness, noise), of a full turn (rotation) or of the
+# images (blur).
 DEFAULT_SET = {
     "shift": 0.125,
     "rotation": 0.03,
@@ -107,11 +108,14 @@ def _layer(name: str, value: float, seed: int) -> Any:
         case "saturation":
             return layers.RandomSaturation((0.5 - value / 2, 0.5 + value / 2), **unit)
         case "noise":
-            return layers.GaussianNoise(value, seed=seed)
+            # Held in [0, 1] like the images of a camera; images without noise lie there already.
+            return _sequence(layers.GaussianNoise(value, seed=seed), layers.ReLU(max_value=1.0))
         case "blur":
-            return layers.RandomGaussianBlur(value, kernel_size=3, sigma=1.0, **unit)
+            # A single number would be drawn from 0 on: the probability for each image, and one
+            # sigma for the whole batch.
+            return layers.RandomGaussianBlur((value, value), 3, (1.0, 1.0), **unit)
         case "cutout":
-            return layers.RandomErasing(1.0, (0.0, value**2), fill_value=0.5, **unit)
+            return layers.RandomErasing((1.0, 1.0), (0.0, value**2), fill_value=0.5, **unit)
     raise ValueError(f"no layer for the augmentation {name!r}")
 
 

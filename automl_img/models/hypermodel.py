@@ -123,6 +123,11 @@ def register(dimensions: tuple[Dimension, ...], hp: keras_tuner.HyperParameters)
     """Tell KerasTuner about every dimension, with its bounds; bounds are inclusive there too."""
     for dimension in dimensions:
         match dimension:
+            case Choice() if dimension.single:
+                hp.Fixed(dimension.name, dimension.options[0])
+            # A Choice of KerasTuner would make them 0 and 1.
+            case Choice(options=(bool(), bool())):
+                hp.Boolean(dimension.name, default=bool(dimension.default))
             case Choice():
                 hp.Choice(dimension.name, list(dimension.options), default=dimension.default)
             case Float():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -150,9 +151,13 @@ def load_weights(network: Any, path: Path, name: str) -> None:
         WeightsError: the file does not fit, or is no weights file.
     """
     try:
-        network.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
-        first = str(error).strip().splitlines()[0]
+        # Of weights that do not fit, Keras warns for each layer before it raises.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            network.load_weights(path)
+    except Exception as error:  # Whatever Keras stumbles on in a strange file.
+        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise WeightsError(
-            f"the weights in {path} must be those of {name} without its top; Keras says: {first}"
+            f"the weights in {path} must be those of {name} without its top; "
+            f"Keras says: {lines[0][:300]}"
         ) from None

@@ -54,20 +54,41 @@ def imagenet(variant: Variant, weights_dir: str | None) -> Path:
     Raises:
         WeightsError: none of them has it.
     """
-    cache = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
-    for folder in ([Path(weights_dir).expanduser()] if weights_dir else []) + [cache]:
-        if (folder / variant.weights_file).is_file():
-            return (folder / variant.weights_file).absolute()
+    home = os.path.expanduser(os.environ.get("KERAS_HOME", os.path.join("~", ".keras")))
+    cached = Path(home, "models", variant.weights_file).absolute()
+    if weights_dir and (own := Path(weights_dir).expanduser() / variant.weights_file).is_file():
+        if not _is_whole(own):
+            raise WeightsError(f"{own} must be a whole HDF5 file; copy it there again")
+        return own.absolute()
+    # Keras compares its cache with a checksum when it is asked for the file, so a part is no loss.
+    if cached.is_file() and _is_whole(cached):
+        return cached
     try:
         _download(variant)
     except Exception as error:
         raise WeightsError(
             f"the ImageNet weights of {variant.name} cannot be had: {variant.weights_file} is "
-            "neither in --weights-dir nor in Keras's cache, and the download failed "
+            f"neither in --weights-dir nor in Keras's cache, and the download failed "
             f"({_first_line(error)}); put the file there, or take --fix weights=none or another "
             "backbone"
         ) from None
-    return cache / variant.weights_file
+    if not cached.is_file():
+        raise WeightsError(
+            f"Keras's cache {cached.parent} must be a folder that can be written; set KERAS_HOME "
+            "to another, or use --weights-dir"
+        )
+    return cached
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether ``path`` is an HDF5 file of its full length; a download may have been cut short."""
+    import h5py
+
+    try:
+        with h5py.File(path):
+            return True
+    except OSError:
+        return False
 
 
 def _download(variant: Variant) -> None:
