@@ -6,7 +6,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from automl_img import search
     from automl_img.api import (
         export_model,
         list_runs,
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
         load_space,
         new_space,
         predict,
+        search,
         write_report,
     )
     from automl_img.errors import AutomlImgError

@@ -39,7 +39,7 @@ class SearchSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     data: str = "digits"
-    budget: int = Field(default=30, ge=1)
+    budget: int = Field(default=50, ge=1)
     space: str = "cnn"
     search: dict[str, str] = Field(default_factory=dict)
     fix: dict[str, str] = Field(default_factory=dict)

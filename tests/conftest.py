@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,9 @@ SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
 
 
 @pytest.fixture(autouse=True)
-def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def private_cache(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """No test reads or leaves anything in the user's own cache."""
     cache = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("AUTOML_IMG_CACHE", str(cache))
@@ -20,7 +22,7 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
 
 
 @pytest.fixture(scope="session")
-def shared_archive() -> Iterator[Callable[[str], Path]]:
+def shared_archive() -> Callable[[str], Path]:
     """The path of an archive of real images in ../shared/data; skips where it is missing.
 
     On CI the images are there, and a skip would hide a defect, so it fails instead.
@@ -33,7 +35,7 @@ def shared_archive() -> Iterator[Callable[[str], Path]]:
             pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
         return path
 
-    yield find
+    return find
 
 
 @pytest.fixture

@@ -7,7 +7,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-COLOURS = {"blue": (40, 60, 200), "green": (40, 180, 60), "red": (210, 50, 40), "sand": (200, 180, 90)}
+COLOURS = {
+    "blue": (40, 60, 200),
+    "green": (40, 180, 60),
+    "red": (210, 50, 40),
+    "sand": (200, 180, 90),
+}
 
 
 def picture(colour: str, size: int, rng: np.random.Generator) -> Image.Image:

@@ -14,13 +14,14 @@ from rich.console import Console
 from rich.markup import escape
 
 # What the user asked for goes to stdout, everything said meanwhile to stderr.
-data = Console(highlight=False, soft_wrap=True)
+# A table that is piped is read by programs, so its columns are never cut.
+data = Console(highlight=False, width=None if sys.stdout.isatty() else 400)
 talk = Console(stderr=True, highlight=False)
 
 
 def say(text: str) -> None:
     """One line of result; names of files and classes are not read as markup."""
-    data.print(escape(text))
+    data.print(escape(text), soft_wrap=True)
 
 
 def note(text: str) -> None:

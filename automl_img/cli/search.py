@@ -20,7 +20,7 @@ def search(
         str | None,
         typer.Argument(help="A folder of class folders, a CSV, a zip or tar, or a built-in name."),
     ] = None,
-    budget: Annotated[int | None, typer.Option(help="Trials to run. [default: 30]")] = None,
+    budget: Annotated[int | None, typer.Option(help="Trials to run. [default: 50]")] = None,
     space: Annotated[
         str | None,
         typer.Option(help="A preset or a YAML file. [default: cnn]", rich_help_panel=_SPACE),

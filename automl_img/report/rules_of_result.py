@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from automl_img.report.blocks import CHECK, GOOD, NOTE, Finding
 from automl_img.report.card import Card, validation_accuracy
 from automl_img.report.drawing import counted
-from automl_img.report.statistics import standard_error, wilson
+from automl_img.report.statistics import chance_of_mistakes, standard_error
 
 FEW_IMAGES = 20
 IMBALANCE = 3
+_CHANCE = 0.05
 _UNFINISHED = ("running", "interrupted", "failed")
 
 
@@ -103,16 +105,19 @@ def few_in_a_class(card: Card) -> Finding | None:
 
 
 def weak_class(card: Card) -> Finding | None:
-    """A class whose recall lies below the accuracy, even as the worst of so many classes."""
+    """A class with more mistakes than chance gives it, even as the worst of so many classes."""
     rows = card.test.values.get("per_class") if card.test else None
     present = [row for row in rows or () if row["support"]]
     if card.test is None or not present:
         return None
-    high = {
-        row["name"]: wilson(row["recall"] * row["support"], row["support"], len(present))[1]
+    images = sum(row["support"] for row in present)
+    mistakes = sum(_mistakes(row) for row in present)
+    low = [
+        row
         for row in present
-    }
-    low = [row for row in present if high[row["name"]] < card.test.accuracy]
+        if len(present) * chance_of_mistakes(_mistakes(row), row["support"], mistakes, images)
+        < _CHANCE
+    ]
     if not low:
         return None
     worst = min(low, key=lambda row: (row["recall"], row["name"]))
@@ -123,6 +128,10 @@ def weak_class(card: Card) -> Finding | None:
         f"{card.test.accuracy:.3f}."
     )
     return Finding(CHECK, text, "classes", "weak class")
+
+
+def _mistakes(row: dict[str, Any]) -> int:
+    return round(int(row["support"]) * (1 - float(row["recall"])))
 
 
 def calibration(card: Card) -> Finding | None:

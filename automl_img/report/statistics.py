@@ -8,22 +8,40 @@ from statistics import NormalDist
 import numpy as np
 
 
-def wilson(correct: float, images: int, comparisons: int = 1) -> tuple[float, float]:
+def wilson(correct: float, images: int) -> tuple[float, float]:
     """The 95 % Wilson interval of a proportion of ``images`` > 0.
-
-    With ``comparisons`` > 1 it is wider, so that all of so many intervals hold together at 95 %
-    (Bonferroni).
 
     Source: E. B. Wilson, JASA 22 (1927); the closed form is in
     https://en.wikipedia.org/wiki/Binomial_proportion_confidence_interval#Wilson_score_interval.
     """
-    z = NormalDist().inv_cdf(1 - 0.025 / comparisons)
+    z = NormalDist().inv_cdf(0.975)
     share = correct / images
     spread = z * math.sqrt(share * (1 - share) / images + z * z / (4 * images * images))
     centre = share + z * z / (2 * images)
     below = 1 + z * z / images
     low, high = (centre - spread) / below, (centre + spread) / below
     return (0.0 if correct == 0 else low), (1.0 if correct == images else high)
+
+
+def chance_of_mistakes(mistakes: int, support: int, all_mistakes: int, images: int) -> float:
+    """How probable it is that a class of ``support`` images has ``mistakes`` or more, if the
+    ``all_mistakes`` among ``images`` had fallen on any of them alike.
+
+    The upper tail of a hypergeometric distribution: Fisher's exact test, one-sided (R. A. Fisher,
+    JRSS 85 (1922)).
+    """
+
+    def log_choose(n: int, k: int) -> float:
+        return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+
+    every = log_choose(images, all_mistakes)
+    most = min(support, all_mistakes)
+    # Fewer are impossible where there are more mistakes than images of other classes.
+    least = max(mistakes, all_mistakes - (images - support))
+    return sum(
+        math.exp(log_choose(support, k) + log_choose(images - support, all_mistakes - k) - every)
+        for k in range(least, most + 1)
+    )
 
 
 def standard_error(share: float, images: int) -> float:

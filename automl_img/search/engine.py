@@ -24,6 +24,7 @@ from automl_img.search.hardware import Resources
 from automl_img.search.rungs import Rungs, RungScheduler
 from automl_img.search.sampler import Sampler, Suggestion
 from automl_img.search.worker import environment, run_trial
+from automl_img.training import checkpoint
 from automl_img.trials import EpochResult, Params, TrialRecord, TrialSpec, TrialState
 
 _OBJECT_STORE_BYTES = 150_000_000
@@ -146,6 +147,8 @@ class Conductor:
         trial = self._running.pop(trial_id, None)
         if trial is None:
             return
+        # What a stopped trial kept to go on with is as large as its model.
+        checkpoint.remove(self._run.trial_folder(trial.number))
         record = trial.record()
         self._run.append_trial(record)
         self._sampler.tell(record)

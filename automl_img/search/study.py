@@ -34,6 +34,9 @@ from automl_img.space.presets import (
 )
 from automl_img.trials import TrialRecord, TrialSpec
 
+# Up to this side in pixels networks from scratch are the usual choice.
+_SMALL_IMAGES = 64
+
 
 def search(
     data: str | Path | None = None,
@@ -71,11 +74,9 @@ def search(
     if asked.name is not None:
         check_free(Path(asked.out), asked.name)
     resources = share(asked.workers, asked.gpus_per_trial)
-    if asked.space == "cnn" and asked.image_size is None:
-        listener(
-            Notice("space: cnn, from scratch; for photos --space pretrained is usually better")
-        )
     prepared = prepare(asked, listener)
+    if asked.space == "cnn" and prepared.image_size > _SMALL_IMAGES:
+        listener(Notice("--space pretrained usually beats the space cnn on photos of this size"))
     return _Study(asked, space, resources, prepared, listener, command).run_to_the_end()
 
 

@@ -110,6 +110,13 @@ def test_a_weak_class_must_be_beyond_the_chance_of_so_many_classes(card: Card) -
 
     assert rules.weak_class(with_test(card, 0.9, 300, per_class=rows(0.6, 10)))
     assert rules.weak_class(with_test(card, 0.9, 300, per_class=rows(0.8, 2))) is None
+    demo = [
+        {"name": str(i), "support": 18, "recall": 1 - wrong / 18}
+        for i, wrong in enumerate((2, 1, 1))
+    ]
+    demo += [{"name": str(i), "support": 18, "recall": 1.0} for i in range(3, 10)]
+    # Two of four mistakes in one of ten classes: p = 0.05, ten times that among ten classes.
+    assert rules.weak_class(with_test(card, 0.978, 180, per_class=demo)) is None
     assert rules.weak_class(with_test(card, 0.9, 30_000, per_class=rows(0.7, 1000))) is None
 
 

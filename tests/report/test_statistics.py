@@ -2,12 +2,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, hypergeom
 
 from automl_img.report.card import load_card
 from automl_img.report.finalists import finalists
 from automl_img.report.importance import importances
-from automl_img.report.statistics import mcnemar, paired_difference, wilson
+from automl_img.report.statistics import (
+    chance_of_mistakes,
+    mcnemar,
+    paired_difference,
+    wilson,
+)
 from automl_img.runs import Run
 
 
@@ -15,10 +20,6 @@ from automl_img.runs import Run
 def test_wilson_is_scipys(correct: int, images: int) -> None:
     known = binomtest(correct, images).proportion_ci(0.95, method="wilson")
     assert wilson(correct, images) == pytest.approx((known.low, known.high), abs=1e-12)
-
-
-def test_many_comparisons_widen_the_interval() -> None:
-    assert wilson(5, 10, 100)[0] < wilson(5, 10)[0]
 
 
 @pytest.mark.parametrize(("first", "second"), [(0, 0), (5, 5), (1, 9), (30, 12)])
@@ -59,3 +60,15 @@ def test_few_trials_have_no_importance(tmp_path_factory: pytest.TempPathFactory)
 
     run = golden_run(tmp_path_factory.mktemp("short"), trials=10)
     assert importances(load_card(run)) == []
+
+
+@pytest.mark.parametrize(
+    ("mistakes", "support", "all_mistakes", "images"),
+    [(2, 18, 4, 179), (30, 100, 80, 1000), (0, 5, 3, 10), (5, 5, 9, 10), (3, 20, 3, 20)],
+)
+def test_the_chance_of_mistakes_is_that_of_fishers_exact_test(
+    mistakes: int, support: int, all_mistakes: int, images: int
+) -> None:
+    found = chance_of_mistakes(mistakes, support, all_mistakes, images)
+    expected = hypergeom.sf(mistakes - 1, images, support, all_mistakes)
+    assert found == pytest.approx(expected, rel=1e-9)

@@ -1,0 +1,95 @@
+"""Each family of backbones, at its smallest size and from random weights, from trial to report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from automl_img.api import load_space, predict, verdict, write_report
+from automl_img.data.prepare import prepare
+from automl_img.events import ignore
+from automl_img.models import backbones
+from automl_img.models.weights import find_variant
+from automl_img.plugins import leaf_names, leaves
+from automl_img.runs import create_run
+from automl_img.search.finalists import (
+    evaluate_once,
+    export_winner,
+    keep_validation_predictions,
+    rank,
+    retrain,
+)
+from automl_img.settings import SearchSettings
+from automl_img.training.guards import release_memory
+from automl_img.training.trainer import Trainer
+from automl_img.trials import Params, TrialRecord, TrialSpec, TrialState
+from tests.pictures import class_folders
+
+SMALLEST: Params = {"weights": "none", "cnn.depth": 1, "cnn.filters": 8, "batch_size": 8}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", leaves(backbones), ids=leaf_names(backbones))
+def test_a_family_goes_from_trial_to_report_and_export(family: ModuleType, tmp_path: Path) -> None:
+    name = family.VARIANTS[0]
+    variant = find_variant(name)
+    size = variant.minimum if variant is not None else 16
+    photos = class_folders(tmp_path / "photos", per_class=12, size=size)
+    prepared = prepare(SearchSettings(data=str(photos), image_size=size))
+    space = load_space("everything", {}, {"backbone": name, "weights": "none"} if variant else {})
+    params = space.nearest({**family.START, **SMALLEST, "backbone": name})
+    run = create_run(tmp_path, "run", {"name": "run", "data": {"class_names": ["x", "y", "z"]}})
+    rows = prepared.rows_arrays()
+    np.savez(
+        run.path / "rows.npz",
+        train=rows["train"],
+        validation=rows["validation"],
+        labels=rows["labels"],
+    )
+    spec = TrialSpec(
+        number=0,
+        params=params,
+        seed=0,
+        max_epochs=1,
+        pixels=str(prepared.pixels.folder),
+        rows=str(run.path / "rows.npz"),
+        train_on_all=False,
+        class_names=prepared.class_names,
+        class_weights=(),
+        flips=prepared.flips,
+        folder=str(run.trial_folder(0)),
+    )
+    trainer = Trainer(spec)
+    epochs = tuple(trainer.epochs())
+    record = TrialRecord(
+        0,
+        TrialState.COMPLETE,
+        "finished",
+        params,
+        0,
+        0.0,
+        1.0,
+        epochs,
+        parameters=trainer.parameters,
+        ms_per_image=trainer.ms_per_image,
+    )
+    run.append_trial(record)
+    (winner,) = rank([record])
+    labels = prepared.index.labels[prepared.split.validation]
+    keep_validation_predictions(run, [winner], labels, prepared.names_of_validation)
+    retrained = retrain(run, winner, spec, ignore)
+    evaluate_once(run, retrained.model, prepared.test, prepared.class_names, 0, ignore)
+    export_winner(run, retrained)
+    write_report(run.path)
+    release_memory()
+
+    assert verdict(run).kind == "test"
+    assert run.report.stat().st_size > 1_000_000
+    kept = run.read_predictions("test")
+    assert kept is not None
+    found = predict(run.model, [photos / image for image in kept.names])
+    given = np.array([list(one.probabilities.values()) for one in found])
+    assert np.allclose(given, kept.probabilities, atol=1e-4)
