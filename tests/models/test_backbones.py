@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from automl_img.models import backbones
+from automl_img.models.hypermodel import ImageClassifier, ImageFacts, bind
 from automl_img.models.hyperparameters import declared
 from automl_img.plugins import leaf_names, leaves
 from automl_img.search.start import start_set
 from automl_img.space.dimensions import Choice, Dimension, SearchSpace
 from automl_img.space.presets import build_space, find_preset, preset_names, read_preset
-from tests.models.networks import built, floats, noise
+from tests.models.networks import built, floats, noise, params_of
 
 FAMILIES = leaves(backbones)
 NAMES = leaf_names(backbones)
@@ -118,9 +119,18 @@ def test_the_settings_of_the_cnn_change_the_network(fix: str) -> None:
     assert other.count_params() != built(16).count_params()
 
 
-def test_a_trial_is_repeated_by_its_seed_alone() -> None:
-    one, two = built(cnn__depth="2"), built(cnn__depth="2")
-    assert all(map(np.array_equal, one.get_weights(), two.get_weights()))
+@pytest.mark.parametrize("backbone", ["cnn", "mobilenet_v3_small"])
+def test_initial_weights_are_those_of_the_seed_alone(backbone: str) -> None:
+    params = params_of(backbone=backbone, **({} if backbone == "cnn" else {"weights": "none"}))
+
+    def weights(seed: int) -> list[np.ndarray]:
+        facts = ImageFacts(32, 3, 3, flips=True)
+        model = ImageClassifier(facts, seed=seed).build(bind(params))
+        return [np.array(variable) for variable in model.trainable_variables]
+
+    once = weights(0)
     keras.utils.set_random_seed(99)
-    built(cnn__depth="3")
-    assert all(map(np.array_equal, one.get_weights(), built(cnn__depth="2").get_weights()))
+    built(cnn__depth="2")
+    assert all(map(np.array_equal, once, weights(0)))
+    assert not all(map(np.array_equal, once, weights(1)))
+    keras.backend.clear_session()

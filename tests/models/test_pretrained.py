@@ -110,3 +110,13 @@ def test_frozen_layers_do_not_train() -> None:
     assert len(kernels) == 3 + 1
     assert half.count_params() == whole.count_params()
     keras.backend.clear_session()
+
+
+def test_nothing_is_random_in_a_frozen_network() -> None:
+    # Its blocks are dropped at random in training, which kept features could not repeat.
+    model = built(32, backbone="efficientnet_v2_b0", head__dropout="0")
+    images = noise(4, 32)
+    assert np.array_equal(floats(model(images, training=True)), floats(model(images)))
+    free = built(32, backbone="efficientnet_v2_b0", head__dropout="0", weights="none")
+    assert not np.array_equal(floats(free(images, training=True)), floats(free(images)))
+    keras.backend.clear_session()
