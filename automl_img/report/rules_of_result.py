@@ -123,9 +123,9 @@ def weak_class(card: Card) -> Finding | None:
     worst = min(low, key=lambda row: (row["recall"], row["name"]))
     more = f" and {counted(len(low) - 1, 'other class', 'other classes')}" if len(low) > 1 else ""
     text = (
-        f"“{worst['name']}”{more} is recognised less often than the rest, by more than chance "
-        f"among {len(present)} classes explains: recall {worst['recall']:.3f}, accuracy over all "
-        f"{card.test.accuracy:.3f}."
+        f"“{worst['name']}”{more} {'are' if more else 'is'} recognised less often than the "
+        f"rest, by more than chance among {len(present)} classes explains: recall "
+        f"{worst['recall']:.3f}, accuracy over all {card.test.accuracy:.3f}."
     )
     return Finding(CHECK, text, "classes", "weak class")
 

@@ -16,12 +16,13 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from automl_img.events import EpochEnded, Listener, Notice, TrialEnded, TrialStarted
 from automl_img.runs import Run, remove_folders
 from automl_img.search.hardware import Resources
-from automl_img.search.rungs import Rungs, RungScheduler
+from automl_img.search.rungs import Rungs
 from automl_img.search.sampler import Sampler, Suggestion
 from automl_img.search.worker import environment, run_trial
 from automl_img.training import checkpoint
@@ -186,6 +187,22 @@ class _Searcher(Searcher):  # type: ignore[misc]
         return {}
 
 
+class _Scheduler(FIFOScheduler):  # type: ignore[misc]
+    """Lets Ray Tune hear from the conductor which trial to stop; starts them in order."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        super().__init__()
+        self._conductor = conductor
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        decision = self.STOP if self._conductor.stops(trial.trial_id, result) else self.CONTINUE
+        return str(decision)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles schedulers into its snapshots; nothing of a search is restored from those.
+        return {}
+
+
 def run_trials(conductor: Conductor, run: Run, resources: Resources, listener: Listener) -> None:
     """Run trials until the conductor has none left; their records are on disk when this returns."""
     storage = run.path / "ray"
@@ -193,7 +210,7 @@ def run_trials(conductor: Conductor, run: Run, resources: Resources, listener: L
         tune.with_resources(run_trial, {"cpu": resources.threads, "gpu": resources.gpus_per_trial}),
         tune_config=tune.TuneConfig(
             search_alg=_Searcher(conductor),
-            scheduler=RungScheduler(conductor.stops),
+            scheduler=_Scheduler(conductor),
             num_samples=-1,
             max_concurrent_trials=resources.workers,
             reuse_actors=True,

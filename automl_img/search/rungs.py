@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
-from ray.tune.schedulers import FIFOScheduler
 
 REDUCTION_FACTOR = 3
 # With fewer values at a rung the comparison is chance.
@@ -50,23 +48,3 @@ class Rungs:
             return True
         cut = np.quantile(list(values.values()), 1 - 1 / REDUCTION_FACTOR)
         return bool(best >= cut)
-
-
-class RungScheduler(FIFOScheduler):  # type: ignore[misc]
-    """Tells Ray Tune to stop a trial when ``stops`` says so, and starts them in order."""
-
-    def __init__(self, stops: Callable[[str, dict[str, Any]], bool]) -> None:
-        """
-        Args:
-            stops: called with Tune's id of a trial and its report.
-        """
-        super().__init__()
-        self._stops = stops
-
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        decision = self.STOP if self._stops(trial.trial_id, result) else self.CONTINUE
-        return str(decision)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles schedulers into its snapshots; nothing of a search is restored from those.
-        return {}

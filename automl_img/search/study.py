@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import os
-import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,14 +18,15 @@ from automl_img.files import append_json_line, replacing, write_text
 from automl_img.models.hyperparameters import declared
 from automl_img.models.weights import weights_of_space
 from automl_img.runs import Run, check_free, create_run, remove_folders
-from automl_img.search.hardware import Resources, describe_hardware, describe_versions, share
+from automl_img.search.hardware import Resources, share
+from automl_img.search.inputs import run_info, write_split
 from automl_img.search.interrupts import catching_interrupts
+from automl_img.search.rungs import Rungs
 from automl_img.search.start import start_set
 from automl_img.settings import SearchSettings, check
 from automl_img.space.dimensions import SearchSpace
 from automl_img.space.presets import (
     build_space,
-    describe_space,
     find_preset,
     read_preset,
     space_yaml,
@@ -102,7 +101,11 @@ class _Study:
         started = time.time()
         stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(started))
         name = settings.name or f"{prepared.name}-{stamp}"
-        self.run = create_run(Path(settings.out), name, self._info(command, name, started))
+        self.run = create_run(
+            Path(settings.out),
+            name,
+            run_info(settings, space, resources, prepared, command, name, started),
+        )
 
     def run_to_the_end(self) -> Run:
         """Search, retrain, test, export, report; each step keeps what it did."""
@@ -122,7 +125,7 @@ class _Study:
         """What the search starts from: the space, the split, what was left out."""
         prepared, path = self.prepared, self.run.path
         write_text(path / "space.yaml", space_yaml(self.space))
-        _write_split(path / "split.csv", prepared)
+        write_split(path / "split.csv", prepared)
         self._leave_out(prepared.left_out)
         rows: dict[str, Any] = dict(prepared.rows_arrays())
         with replacing(path / "rows.npz") as temporary:
@@ -131,7 +134,6 @@ class _Study:
     def _search(self) -> bool:
         """Run the trials; True if the user cut them short."""
         from automl_img.search.engine import Conductor, local_ray, run_trials
-        from automl_img.search.rungs import Rungs
         from automl_img.search.sampler import Sampler, grid
 
         settings, resources = self.settings, self.resources
@@ -245,55 +247,3 @@ class _Study:
 
     def _close(self, status: str) -> None:
         self.run.update_info(status=status, finished=time.time(), seconds=self.seconds)
-
-    def _info(self, command: str | None, name: str, started: float) -> dict[str, Any]:
-        """``run.json`` as the search begins."""
-        from automl_img.search.rungs import REDUCTION_FACTOR, Rungs
-
-        settings, prepared = self.settings, self.prepared
-        counts = prepared.class_counts
-        return {
-            "format": 1,
-            "name": name,
-            "command": command or f"automl-img search {shlex.quote(settings.data)}",
-            "started": started,
-            "finished": None,
-            "status": "running",
-            "settings": settings.model_dump(),
-            "seed": settings.seed,
-            "versions": describe_versions(),
-            "hardware": describe_hardware(self.resources),
-            "data": {
-                "source": prepared.name,
-                "kind": prepared.kind,
-                "class_names": prepared.class_names,
-                "image_size": prepared.image_size,
-                "channels": prepared.channels,
-                "splits": {part: sum(values) for part, values in counts.items()},
-                "class_counts": counts,
-                "fingerprint": prepared.index.fingerprint,
-                "left_out": len(prepared.left_out),
-                "flips": prepared.flips,
-            },
-            "search": {
-                "budget": settings.budget,
-                "max_epochs": settings.max_epochs,
-                "sampler": settings.sampler,
-                "space": settings.space,
-                "reduction_factor": REDUCTION_FACTOR,
-                "rungs": Rungs(settings.max_epochs).epochs,
-                "dimensions": describe_space(self.space),
-            },
-            "seconds": self.seconds,
-        }
-
-
-def _write_split(path: Path, prepared: Prepared) -> None:
-    """One line an image that is used: path, label and split."""
-    index = prepared.index
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        lines = csv.writer(stream)
-        lines.writerow(("path", "label", "split"))
-        for part, rows in prepared.split.parts().items():
-            for row in rows.tolist():
-                lines.writerow((index.names[row], index.class_names[index.labels[row]], part))

@@ -1,0 +1,79 @@
+"""What a run folder holds before its first trial: what was asked, of what data, on what machine."""
+
+from __future__ import annotations
+
+import csv
+import shlex
+from pathlib import Path
+from typing import Any
+
+from automl_img.data.prepare import Prepared
+from automl_img.files import replacing
+from automl_img.search.hardware import Resources, describe_hardware, describe_versions
+from automl_img.search.rungs import REDUCTION_FACTOR, Rungs
+from automl_img.settings import SearchSettings
+from automl_img.space.dimensions import SearchSpace
+from automl_img.space.presets import describe_space
+
+
+def run_info(
+    settings: SearchSettings,
+    space: SearchSpace,
+    resources: Resources,
+    prepared: Prepared,
+    command: str | None,
+    name: str,
+    started: float,
+) -> dict[str, Any]:
+    """``run.json`` as the search begins; see ``automl_img.runs``.
+
+    Args:
+        command: how to say this search again; None words it from the settings.
+        started: seconds since 1970, UTC.
+    """
+    counts = prepared.class_counts
+    return {
+        "format": 1,
+        "name": name,
+        "command": command or f"automl-img search {shlex.quote(settings.data)}",
+        "started": started,
+        "finished": None,
+        "status": "running",
+        "settings": settings.model_dump(),
+        "seed": settings.seed,
+        "versions": describe_versions(),
+        "hardware": describe_hardware(resources),
+        "data": {
+            "source": prepared.name,
+            "kind": prepared.kind,
+            "class_names": prepared.class_names,
+            "image_size": prepared.image_size,
+            "channels": prepared.channels,
+            "splits": {part: sum(values) for part, values in counts.items()},
+            "class_counts": counts,
+            "fingerprint": prepared.index.fingerprint,
+            "left_out": len(prepared.left_out),
+            "flips": prepared.flips,
+        },
+        "search": {
+            "budget": settings.budget,
+            "max_epochs": settings.max_epochs,
+            "sampler": settings.sampler,
+            "space": settings.space,
+            "reduction_factor": REDUCTION_FACTOR,
+            "rungs": Rungs(settings.max_epochs).epochs,
+            "dimensions": describe_space(space),
+        },
+        "seconds": {},
+    }
+
+
+def write_split(path: Path, prepared: Prepared) -> None:
+    """One line an image that is used: path, label and split."""
+    index = prepared.index
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        lines = csv.writer(stream)
+        lines.writerow(("path", "label", "split"))
+        for part, rows in prepared.split.parts().items():
+            for row in rows.tolist():
+                lines.writerow((index.names[row], index.class_names[index.labels[row]], part))
