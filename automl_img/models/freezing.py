@@ -29,8 +29,10 @@ def valid_cuts(backbone: Any) -> dict[int, str]:
 def split(backbone: Any, frozen_layers: int) -> tuple[Any, Any]:
     """(prefix, suffix) of ``backbone``, sharing its layers; the one or the other may be None.
 
-    The prefix does not train. It must be called with ``training=False``, so that its batch
-    normalisation uses the averages that it came with and its dropout does nothing.
+    The prefix gives the same output while the rest trains as when it predicts: its batch
+    normalisation, not trainable, uses the averages that it came with, and what it drops at random
+    is kept. Calling it with ``training=False`` would not do: ``fit`` of a model around it overrides
+    that (Keras 3.15, ``operation_fn``).
 
     Args:
         frozen_layers: 0 for no prefix, or a key of ``valid_cuts``.
@@ -42,6 +44,11 @@ def split(backbone: Any, frozen_layers: int) -> tuple[Any, Any]:
     cut = backbone.operations[frozen_layers - 1].output
     prefix = keras.Model(backbone.input, cut, name="prefix")
     prefix.trainable = False
+    for layer in prefix.layers:
+        # Dropout, and the stochastic depth of ConvNeXt.
+        for rate in ("rate", "drop_path_rate"):
+            if hasattr(layer, rate):
+                setattr(layer, rate, 0.0)
     if frozen_layers == len(backbone.operations):
         return prefix, None
     return prefix, keras.Model(cut, backbone.output, name="suffix")

@@ -112,7 +112,7 @@ class Family:
         prefix, suffix = split(network, frozen)
         inputs = keras.Input((image_size, image_size, channels), name="images")
         x = preprocess(inputs, variant, side)
-        x = prefix(x, training=False) if prefix is not None else x
+        x = prefix(x) if prefix is not None else x
         x = suffix(x) if suffix is not None else x
         return keras.Model(inputs, x, name="backbone")
 
