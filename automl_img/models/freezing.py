@@ -45,10 +45,8 @@ def split(backbone: Any, frozen_layers: int) -> tuple[Any, Any]:
     prefix = keras.Model(backbone.input, cut, name="prefix")
     prefix.trainable = False
     for layer in prefix.layers:
-        # Dropout, and the stochastic depth of ConvNeXt.
-        for rate in ("rate", "drop_path_rate"):
-            if hasattr(layer, rate):
-                setattr(layer, rate, 0.0)
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0
     if frozen_layers == len(backbone.operations):
         return prefix, None
     return prefix, keras.Model(cut, backbone.output, name="suffix")

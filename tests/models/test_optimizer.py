@@ -72,10 +72,10 @@ def test_the_cosine_begins_at_the_full_rate_is_half_in_the_middle_and_ends_near_
 
 def test_the_plateau_falls_each_time_that_patience_is_out() -> None:
     assert (PLATEAU_PATIENCE, PLATEAU_FACTOR) == (3, 0.3)
-    losses = (1.0, 0.9, 0.95, 0.9, 0.91, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8)
-    found = rates(schedule("plateau", 1.0), 12, losses)
+    losses = (1.0, 0.9, 0.95, 0.9, 0.91, 0.8, *[0.8] * 8)
+    found = rates(schedule("plateau", 1.0), 14, losses)
     # Best at epoch 2, then three no better; best at epoch 6, then twice three no better.
-    assert found == pytest.approx([1.0] * 5 + [0.3] * 4 + [0.09] * 3)
+    assert found == pytest.approx([1.0] * 5 + [0.3] * 4 + [0.09] * 3 + [0.027] * 2)
     falling = tuple(1.0 - 0.01 * epoch for epoch in range(12))
     assert rates(schedule("plateau", 1.0), 12, falling) == [1.0] * 12
 

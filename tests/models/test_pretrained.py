@@ -113,10 +113,19 @@ def test_frozen_layers_do_not_train() -> None:
 
 
 def test_nothing_is_random_in_a_frozen_network() -> None:
-    # Its blocks are dropped at random in training, which kept features could not repeat.
+    # `fit` tells every layer that it trains, and EfficientNet drops whole blocks then.
     model = built(32, backbone="efficientnet_v2_b0", head__dropout="0")
     images = noise(4, 32)
     assert np.array_equal(floats(model(images, training=True)), floats(model(images)))
     free = built(32, backbone="efficientnet_v2_b0", head__dropout="0", weights="none")
     assert not np.array_equal(floats(free(images, training=True)), floats(free(images)))
+    keras.backend.clear_session()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__.split(".")[-1])
+def test_a_frozen_network_gives_in_training_what_it_predicts(family: Any) -> None:
+    model = built(32, backbone=family.VARIANTS[0], head__dropout="0")
+    images = noise(4, 32)
+    assert np.array_equal(floats(model(images, training=True)), floats(model(images)))
     keras.backend.clear_session()
