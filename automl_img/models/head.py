@@ -21,18 +21,22 @@ HYPERPARAMETERS: tuple[Dimension, ...] = (
 def attach(features: Any, classes: int, params: Params, seed: int) -> Any:
     """Logits, shape (batch, classes), from a feature map of shape (batch, height, width, filters).
 
-    Global pooling, a hidden layer where ``head.units`` is above 0, dropout, one linear layer.
+    Global pooling, normalisation of the pooled features (as for linear probes in
+    https://arxiv.org/abs/2111.06377, appendix A), a hidden layer where ``head.units`` is above 0,
+    dropout, one linear layer.
     """
     from keras import initializers, layers
 
     pooled = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
     x = pooled[str(params["head.pooling"])](name="pooling")(features)
+    # The one linear layer learns from features of any backbone at the same pace.
+    x = layers.BatchNormalization(momentum=0.9, center=False, scale=False, name="normalized")(x)
     if params["head.units"]:
         start = initializers.HeNormal(seed=seed)
         x = layers.Dense(params["head.units"], "relu", kernel_initializer=start, name="hidden")(x)
     if params["head.dropout"]:
         x = layers.Dropout(params["head.dropout"], seed=seed, name="dropout")(x)
-    # Small, so that training starts from even odds whatever the scale of the features.
+    # Small, so that training starts from even odds.
     start = initializers.RandomNormal(stddev=0.01, seed=seed + 1)
     # float32 under mixed precision too: the loss needs it.
     return layers.Dense(classes, kernel_initializer=start, dtype="float32", name="logits")(x)

@@ -23,7 +23,8 @@ HYPERPARAMETERS: tuple[Dimension, ...] = (
         log=True,
         when=(When("optimizer.name", ("adamw",)),),
     ),
-    Int("batch_size", 1, 4096, default=64),
+    # Batch normalisation learns nothing from a batch of one.
+    Int("batch_size", 2, 4096, default=64),
     Int("early_stopping.patience", 1, 1000, default=10),
 )
 PLATEAU_PATIENCE = 3

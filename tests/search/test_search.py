@@ -211,12 +211,10 @@ def test_a_seed_and_one_worker_give_the_same_search_twice(tmp_path: Path, photos
 def test_a_diverging_trial_fails_alone(tmp_path: Path, photos: Path) -> None:
     search = {"optimizer.learning_rate": "0.003,1.0", "regularization.l2": "0,0.1"}
     explosive = {
-        "optimizer.name": "sgd",
-        "optimizer.momentum": "0.99",
         "cnn.batch_normalization": "false",
-        "cnn.depth": "2",
-        "cnn.filters": "16",
-        "cnn.convolutions": "1",
+        "cnn.depth": "5",
+        "cnn.filters": "8",
+        "cnn.convolutions": "4",
         "batch_size": "4",
     }
     run = small_search(

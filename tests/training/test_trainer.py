@@ -121,12 +121,11 @@ def test_a_loss_that_is_no_number_ends_the_trial_with_epoch_and_rate(
 
 def test_a_rate_that_is_too_high_diverges_by_itself(spec: TrialSpec) -> None:
     fix = {
-        "optimizer__name": "sgd",
+        "optimizer__name": "adam",
         "optimizer__learning_rate": "1",
-        "optimizer__momentum": "0.99",
         "cnn__batch_normalization": "false",
-        "cnn__depth": "3",
-        "cnn__convolutions": "3",
+        "cnn__depth": "5",
+        "cnn__convolutions": "4",
         "head__pooling": "max",
     }
     with pytest.raises(Diverged, match="a lower learning rate avoids it"):

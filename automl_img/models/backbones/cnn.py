@@ -38,7 +38,6 @@ START: Params = {
 _SMALLEST_MAP = 4
 # Larger images are brought down by the stem, or the first block costs nearly all the time.
 _LARGEST_FIRST_MAP = 64
-_FEATURE_SCALE = 1 / 8
 
 
 def build(
@@ -69,9 +68,6 @@ def build(
             for _ in range(extra):
                 branch = conv(branch, filters * 2**block)
             x = layers.Add()([x, branch])
-    # As ResNet-9 scales its logits: max-pooled features are large, and without this SGD with
-    # momentum overshoots in the last layer.
-    x = layers.Rescaling(_FEATURE_SCALE)(x)
     return keras.Model(inputs, x, name="backbone")
 
 
