@@ -67,7 +67,6 @@ def search(
     data: str | Path | None = None,
     *,
     listener: Listener = ignore,
-    command: str | None = None,
     **settings: Any,
 ) -> Run:
     """Search, retrain the winner, test it once, export it, report it.
@@ -76,7 +75,7 @@ def search(
     """
     from automl_img.search import study
 
-    return study.search(data, listener=listener, command=command, **settings)
+    return study.search(data, listener=listener, **settings)
 
 
 def verdict(run: Run) -> Verdict:
@@ -220,7 +219,7 @@ def new_space(path: str | Path) -> Path:
 
 
 def _model_file(model: str | Path | None, out: str | Path) -> Path:
-    if model is not None and Path(model).is_file():
+    if model is not None and (Path(model).is_file() or Path(model).suffix == ".keras"):
         return Path(model)
     run = load_run(model, out)
     if not run.model.exists():

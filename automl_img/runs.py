@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ class Run:
             return dict(json.loads((self.path / "run.json").read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise RunError(f"{self.path} is not a run folder: it has no run.json") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise RunError(f"run.json of {self.path} cannot be read: {error}") from None
 
     def update_info(self, **values: Any) -> None:
@@ -166,9 +167,13 @@ def open_run(path: Path) -> Run:
 
 
 def all_runs(out: Path) -> list[Run]:
-    """The runs in ``out``, newest first."""
-    found = [Run(path.parent.absolute()) for path in out.glob("*/run.json")]
-    return sorted(found, key=lambda run: (run.info.get("started") or 0.0, run.name), reverse=True)
+    """The runs in ``out``, newest first; a folder whose ``run.json`` is damaged is left out."""
+    found = []
+    for path in out.glob("*/run.json"):
+        run = Run(path.parent.absolute())
+        with suppress(RunError):
+            found.append((run.info.get("started") or 0.0, run.name, run))
+    return [run for _, _, run in sorted(found, key=lambda each: each[:2], reverse=True)]
 
 
 def find_run(name: str | Path | None, out: Path) -> Run:

@@ -58,6 +58,12 @@ class SearchSettings(BaseModel):
     split_column: str | None = None
     weights_dir: str | None = None
 
+    @field_validator("search", "fix", mode="before")
+    @classmethod
+    def _as_typed(cls, values: Any) -> Any:
+        """Numbers, lists and TOML's nested tables as the command line would have them."""
+        return _flat(values) if isinstance(values, dict) else values
+
     @field_validator("name")
     @classmethod
     def _is_a_file_name(cls, name: str | None) -> str | None:
@@ -89,10 +95,38 @@ def folder_defaults(folder: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise SettingsError(
             f"{path} must be valid TOML, but {error}; mend it or remove it"
         ) from None
+
+
+def merged(defaults: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """``asked`` over ``defaults``; what is asked to search or fix is added, key by key."""
+    result = {**defaults, **asked}
+    for key in ("search", "fix"):
+        if isinstance(defaults.get(key), dict) and key in asked:
+            result[key] = {**_flat(defaults[key]), **asked[key]}
+    return result
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"cnn": {"depth": 3}}`` as ``{"cnn.depth": "3"}``; what is no value stays as it is."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            flat[f"{prefix}{key}"] = ",".join(str(_word(item)) for item in value)
+        else:
+            flat[f"{prefix}{key}"] = _word(value)
+    return flat
+
+
+def _word(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, (int, float)) else value
 
 
 def _sentence(error: ValidationError) -> str:
@@ -100,5 +134,7 @@ def _sentence(error: ValidationError) -> str:
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"there is no setting {name!r}{did_you_mean(name, SearchSettings.model_fields)}"
+    setting, *inner = [str(part) for part in first["loc"]]
+    name = ".".join([setting.replace("_", "-"), *inner])
     rule = first["msg"].removeprefix("Value error, ")
-    return f"{name.replace('_', '-')}: {rule[0].lower()}{rule[1:]}, but got {first['input']!r}"
+    return f"{name}: {rule[0].lower()}{rule[1:]}, but got {first['input']!r}"

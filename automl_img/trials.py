@@ -139,7 +139,7 @@ class TrialRecord:
 
 
 def _epoch_from_json(value: dict[str, Any]) -> EpochResult:
+    known = {field.name for field in dataclasses.fields(EpochResult)}
+    kept = {key: item for key, item in value.items() if key in known}
     # A not-finite loss is null in JSON; it was a NaN or an infinity, and a NaN tells that.
-    return EpochResult(
-        **{**value, "loss": float("nan") if value["loss"] is None else value["loss"]}
-    )
+    return EpochResult(**{**kept, "loss": float("nan") if kept["loss"] is None else kept["loss"]})

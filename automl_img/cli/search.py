@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -109,14 +107,14 @@ def search(
 
     from automl_img import api
     from automl_img.cli.listeners import listening
+    from automl_img.settings import merged
 
-    settings = {**_defaults(asked), **asked}
-    command = shlex.join(["automl-img", *sys.argv[1:]])
+    settings = merged(_defaults(asked), asked)
     try:
         with quiet_libraries(), listening(talk) as listener:
-            run = api.search(listener=listener, command=command, **settings)
+            run = api.search(listener=listener, **settings)
     except KeyboardInterrupt:
-        note("stopped; finished trials are in the run folder")
+        note("stopped at once; trials that finished are kept, and automl-img report shows them")
         raise typer.Exit(130) from None
     _say_result(api.verdict(run), run)
 

@@ -105,10 +105,16 @@ def compile_model(model: keras.Model, params: Params) -> None:
 
 def set_backbone_trainable(model: keras.Model, trainable: bool) -> None:
     """Freeze all of the backbone, or free what ``frozen_layers`` leaves; compile afterwards."""
+    if trains_backbone(model):
+        model.get_layer("classifier").get_layer("backbone").get_layer(
+            "suffix"
+        ).trainable = trainable
+
+
+def trains_backbone(model: keras.Model) -> bool:
+    """Whether a pretrained backbone has a part that ``frozen_layers`` leaves free."""
     backbone = model.get_layer("classifier").get_layer("backbone")
-    names = {layer.name for layer in backbone.layers}
-    if "suffix" in names:
-        backbone.get_layer("suffix").trainable = trainable
+    return any(layer.name == "suffix" for layer in backbone.layers)
 
 
 def bind(params: Params) -> keras_tuner.HyperParameters:

@@ -73,7 +73,7 @@ def learning_rate(
             done = (epoch - warmup + 0.5) / max(epochs - warmup, 1)
             return rate * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
         case "plateau":
-            return rate * PLATEAU_FACTOR ** _plateaus(val_losses)
+            return rate * PLATEAU_FACTOR ** _plateaus(val_losses[warmup:])
         case _:
             return rate
 

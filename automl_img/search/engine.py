@@ -19,6 +19,7 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
+from automl_img.errors import SettingsError
 from automl_img.events import EpochEnded, Listener, Notice, TrialEnded, TrialStarted
 from automl_img.runs import Run, remove_folders
 from automl_img.search.hardware import Resources
@@ -53,7 +54,7 @@ class _Running:
         state = TrialState.PRUNED if reason.startswith("rung") else TrialState.FAILED
         error = self.facts.get("error")
         if self.stop_reason is None:
-            error = "the worker process died twice; most often the machine had no memory left"
+            error = "the worker process died twice, as it does where the machine runs out of memory"
         return TrialRecord(
             number=self.number,
             state=_STATES.get(reason, state),
@@ -119,6 +120,7 @@ class Conductor:
             return
         message = json.loads(result["message"])
         ended = message.pop("ended", None)
+        self._keep_trace(trial.number, message.pop("trace", None))
         values = message.pop("result", None)
         trial.facts.update({key: value for key, value in message.items() if value is not None})
         if ended is not None:
@@ -129,6 +131,12 @@ class Conductor:
             self._sampler.report(trial.number, epoch)
             self._listener(EpochEnded(trial.number, epoch))
 
+    def _keep_trace(self, number: int, trace: str | None) -> None:
+        """What only a developer can read goes to a file of its own."""
+        if trace:
+            with (self._run.path / "errors.log").open("a", encoding="utf-8") as stream:
+                stream.write(f"trial {number}\n{trace}\n")
+
     def stops(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Hear a report, and say whether the trial must stop after it."""
         self.hear(trial_id, result)
@@ -137,11 +145,17 @@ class Conductor:
             return False
         epoch = trial.epochs[-1].epoch
         best = max(result.val_accuracy or 0.0 for result in trial.epochs)
-        if not self._rungs.goes_on(trial.number, epoch, best):
+        if not self._rungs.goes_on(trial.number, epoch, best, _warmup(trial.params)):
             trial.stop_reason = f"rung {epoch}"
         elif self._stopping():
             trial.stop_reason = "interrupted"
         return trial.stop_reason is not None
+
+    def end_all(self) -> None:
+        """Keep the records of trials that were cut off with their executor."""
+        for trial_id, trial in list(self._running.items()):
+            trial.stop_reason = trial.stop_reason or "interrupted"
+            self.end(trial_id)
 
     def end(self, trial_id: str) -> None:
         """Keep the record of a trial that is over, in the study and in ``trials.jsonl``."""
@@ -154,6 +168,12 @@ class Conductor:
         self._run.append_trial(record)
         self._sampler.tell(record)
         self._listener(TrialEnded(record))
+
+
+def _warmup(params: Params) -> int:
+    """Epochs in which a trial cannot be compared yet: a rising rate, or the head alone."""
+    names = ("optimizer.warmup_epochs", "fine_tune.head_epochs")
+    return sum(int(params.get(name, 0)) for name in names)
 
 
 class _Searcher(Searcher):  # type: ignore[misc]
@@ -214,6 +234,7 @@ def run_trials(conductor: Conductor, run: Run, resources: Resources, listener: L
             num_samples=-1,
             max_concurrent_trials=resources.workers,
             reuse_actors=True,
+            trial_dirname_creator=_folder_name,
         ),
         run_config=tune.RunConfig(
             name=f"{time.time_ns()}",
@@ -224,16 +245,25 @@ def run_trials(conductor: Conductor, run: Run, resources: Resources, listener: L
     )
     try:
         tuner.fit()
-    except (ray.exceptions.RayError, tune.error.TuneError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        listener(Notice(f"Ray Tune ended early ({first}); going on with the trials that are done"))
+    except Exception as error:
+        # Tune gives the traceback as its message; what happened is in the last line.
+        last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        listener(Notice(f"Ray Tune ended early ({last}); going on with the trials that are done"))
+        conductor.end_all()
     finally:
         remove_folders([storage])
+
+
+def _folder_name(trial: Any) -> str:
+    """Never by parameters: they hold what users typed, and names of classes."""
+    return str(trial.trial_id)
 
 
 @contextmanager
 def local_ray(resources: Resources) -> Iterator[None]:
     """A Ray of our own on this machine, quiet and closed to the network, ended with the block."""
+    if ray.is_initialized():
+        raise SettingsError("Ray runs in this process already; call ray.shutdown() before a search")
     os.environ.update(_DRIVER_ENVIRONMENT)
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     ray.init(
@@ -245,7 +275,7 @@ def local_ray(resources: Resources) -> Iterator[None]:
         object_store_memory=_OBJECT_STORE_BYTES,
         logging_level=logging.CRITICAL,
         log_to_driver=False,
-        runtime_env={"env_vars": environment(resources.threads)},
+        runtime_env={"env_vars": environment(resources)},
     )
     try:
         yield

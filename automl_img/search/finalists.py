@@ -18,7 +18,7 @@ from automl_img.events import EpochEnded, Listener
 from automl_img.export.keras import export_keras
 from automl_img.runs import Predictions, Run
 from automl_img.training.trainer import VALIDATION, Trainer, predict_rows
-from automl_img.trials import EpochResult, TrialRecord, TrialSpec
+from automl_img.trials import EpochResult, TrialRecord, TrialSpec, TrialState
 
 FINALISTS = 5
 _PARITY_IMAGES = 128
@@ -26,12 +26,15 @@ _PARITY_IMAGES = 128
 
 def rank(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Trials with a validation accuracy, the best first; among equals the lower loss, then the
-    smaller model, then the earlier trial. Stopped and interrupted trials count too.
+    smaller model, then the earlier trial. Stopped and interrupted trials count as others do; those
+    that failed on the way come last, since they would fail again.
 
     Raises:
         SearchError: there is none.
     """
     usable = [record for record in records if record.best is not None]
+    if not records:
+        raise SearchError("the search was stopped before a trial ended; there is nothing to keep")
     if not usable:
         errors = [record.error for record in records if record.error]
         why = f"; the first failed with: {errors[0]}" if errors else ""
@@ -134,4 +137,5 @@ def export_winner(run: Run, trainer: Trainer) -> Path:
 def _place(record: TrialRecord) -> tuple[float, ...]:
     """For sorting, the best first."""
     accuracy, loss = record.best.quality if record.best else (0.0, 0.0)
-    return -accuracy, -loss, float(record.parameters or 0), float(record.number)
+    failed = record.state is TrialState.FAILED
+    return failed, -accuracy, -loss, float(record.parameters or 0), float(record.number)

@@ -47,13 +47,18 @@ def share(workers: int | None, gpus_per_trial: float | None) -> Resources:
             f"--gpus-per-trial may be at most the GPUs of this machine ({gpus}), but got {each:g}"
         )
     if workers is None:
-        workers = max(1, int(gpus / each) if each else cores // 2)
-    if each and workers * each > gpus:
+        workers = max(1, _trials_at_a_time(gpus, each) if each else cores // 2)
+    if each and workers > _trials_at_a_time(gpus, each):
         raise SettingsError(
             f"{workers} workers with {each:g} GPUs each need more than the {gpus} of this machine; "
             "ask for fewer --workers or less --gpus-per-trial"
         )
     return Resources(workers, max(1, cores // workers), gpus, each)
+
+
+def _trials_at_a_time(gpus: int, each: float) -> int:
+    """How many trials fit; a trial's fraction lies on one GPU."""
+    return gpus * int(1 / each) if each < 1 else int(gpus / each)
 
 
 def core_count() -> int:

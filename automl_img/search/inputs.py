@@ -21,21 +21,19 @@ def run_info(
     space: SearchSpace,
     resources: Resources,
     prepared: Prepared,
-    command: str | None,
     name: str,
     started: float,
 ) -> dict[str, Any]:
     """``run.json`` as the search begins; see ``automl_img.runs``.
 
     Args:
-        command: how to say this search again; None words it from the settings.
         started: seconds since 1970, UTC.
     """
     counts = prepared.class_counts
     return {
         "format": 1,
         "name": name,
-        "command": command or f"automl-img search {shlex.quote(settings.data)}",
+        "command": command_of(settings),
         "started": started,
         "finished": None,
         "status": "running",
@@ -66,6 +64,19 @@ def run_info(
         },
         "seconds": {},
     }
+
+
+def command_of(settings: SearchSettings) -> str:
+    """How to ask for this search again, wherever its settings came from."""
+    words = ["automl-img", "search", settings.data]
+    for key, value in settings.model_dump(exclude_defaults=True).items():
+        option = f"--{key.replace('_', '-')}"
+        if isinstance(value, dict):
+            for name, typed in value.items():
+                words += [option, f"{name}={typed}"]
+        elif key != "data":
+            words += [option, str(value)]
+    return shlex.join(words)
 
 
 def write_split(path: Path, prepared: Prepared) -> None:

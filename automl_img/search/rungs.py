@@ -38,9 +38,13 @@ class Rungs:
                 if max(values, default=0) >= rung:
                     self._values[rung][number] = max(reached)
 
-    def goes_on(self, number: int, epoch: int, best: float) -> bool:
-        """Whether trial ``number`` may train beyond ``epoch``, where its best value is ``best``."""
-        if epoch not in self._values:
+    def goes_on(self, number: int, epoch: int, best: float, warmup: int = 0) -> bool:
+        """Whether trial ``number`` may train beyond ``epoch``, where its best value is ``best``.
+
+        Args:
+            warmup: epochs in which the trial is not compared.
+        """
+        if epoch not in self._values or epoch <= warmup:
             return True
         values = self._values[epoch]
         values[number] = best

@@ -63,32 +63,54 @@ class Sampler:
         self._tried: dict[str, FrozenTrial | None] = {
             _key(space.nearest(trial.params)): trial
             for trial in self._study.trials
-            if trial.state.is_finished()
+            if trial.state.is_finished() and "twin_of" not in trial.user_attrs
         }
 
     def enqueue(self, points: Sequence[Params]) -> None:
-        """Try ``points`` first, in this order, moved into the space where they lie outside."""
+        """Try ``points`` first, in this order, moved into the space where they lie outside.
+
+        A study that has trials already, or has them waiting, is left as it is.
+        """
+        if self._study.get_trials(deepcopy=False):
+            return
         for point in points:
             inside = self.space.nearest(point)
             searched = {name: inside[name] for name in inside if name in self.space.searched}
-            self._study.enqueue_trial(searched, skip_if_exists=True)
+            self._study.enqueue_trial(searched)
 
     def ask(self) -> Suggestion | None:
         """A point that was not tried before; None when the space has none left.
 
-        Optuna does not mind asking for the same point twice; such a twin is told the result of the
-        first, costs nothing, and another point is asked for.
+        Optuna does not mind asking for the same point twice. Such a twin is told the result of the
+        first and costs nothing; after a few in a row, a small space is searched for what is left.
         """
         for _ in range(_MOST_TWINS):
             trial = self._study.ask()
             params = suggest(self.space, trial)
             if _key(params) not in self._tried:
-                self._tried[_key(params)] = None
-                self._running[trial.number] = trial
-                own = np.random.SeedSequence([self.seed, trial.number]).generate_state(1)[0]
-                return Suggestion(trial.number, params, int(own) % 2**31)
+                return self._suggestion(trial, params)
             self._tell_twin(trial, self._tried[_key(params)])
-        return None
+        left = self._first_untried()
+        if left is None:
+            return None
+        self._study.enqueue_trial(
+            {name: left[name] for name in left if name in self.space.searched}
+        )
+        trial = self._study.ask()
+        return self._suggestion(trial, suggest(self.space, trial))
+
+    def _suggestion(self, trial: optuna.Trial, params: Params) -> Suggestion:
+        self._tried[_key(params)] = None
+        self._running[trial.number] = trial
+        own = np.random.SeedSequence([self.seed, trial.number]).generate_state(1)[0]
+        return Suggestion(trial.number, params, int(own) % 2**31)
+
+    def _first_untried(self) -> Params | None:
+        """A point of a space without ranges of real numbers that was not tried; None if none."""
+        if any(isinstance(dimension, Float) for dimension in self.space.dimensions):
+            return None
+        every = itertools.islice(_grid(self.space, {}, 0, points=_LARGEST_GRID), _LARGEST_GRID)
+        return next((point for point in every if _key(point) not in self._tried), None)
 
     def report(self, number: int, result: EpochResult) -> None:
         """Keep the validation accuracy of one epoch in the study."""
@@ -149,24 +171,43 @@ def suggest(space: SearchSpace, trial: Any) -> Params:
     return params
 
 
-def grid(space: SearchSpace) -> list[Params]:
-    """Every point of a grid over ``space``: all options, three values of each range.
+def grid(space: SearchSpace, budget: int, seed: int) -> list[Params]:
+    """At most ``budget`` points of the grid over ``space``: all options, three values of a range.
+
+    A budget below the size of the grid takes a seeded part of it, spread over all of it.
 
     Raises:
         SettingsError: the grid has more than 10,000 points.
     """
-    axes = [dimension.grid(_GRID_POINTS) for dimension in space.dimensions]
-    size = int(np.prod([len(axis) for axis in axes], dtype=float))
-    if size > _LARGEST_GRID:
+    points = list(itertools.islice(_grid(space, {}, 0), _LARGEST_GRID + 1))
+    if len(points) > _LARGEST_GRID:
         raise SettingsError(
-            f"a grid may have at most {_LARGEST_GRID:,} points, but this space has {size:,}; "
+            f"a grid may have at most {_LARGEST_GRID:,} points, but this space has more; "
             "fix more of it with --fix, or use --sampler random"
         )
-    names = [dimension.name for dimension in space.dimensions]
-    points = (
-        space.nearest(dict(zip(names, values, strict=True))) for values in itertools.product(*axes)
-    )
-    return list({_key(point): point for point in points}.values())
+    if len(points) <= budget:
+        return points
+    chosen = np.random.default_rng(seed).choice(len(points), budget, replace=False)
+    return [points[place] for place in chosen.tolist()]
+
+
+def _grid(
+    space: SearchSpace, params: Params, place: int, points: int = _GRID_POINTS
+) -> Iterator[Params]:
+    """The points of the grid from dimension ``place`` on, below the values chosen so far.
+
+    Args:
+        points: the most values of a range.
+    """
+    if place == len(space.dimensions):
+        yield params
+        return
+    dimension = space.dimensions[place]
+    if not space.active(dimension, params):
+        yield from _grid(space, params, place + 1, points)
+        return
+    for value in dimension.grid(points):
+        yield from _grid(space, {**params, dimension.name: value}, place + 1, points)
 
 
 def _suggest_one(dimension: Dimension, trial: Any) -> Any:

@@ -6,13 +6,14 @@ import dataclasses
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from automl_img.data.prepare import Prepared, prepare
+from automl_img.errors import SearchError
 from automl_img.events import Listener, Notice, Phase, SearchStarted, ignore
 from automl_img.files import append_json_line, replacing, write_text
 from automl_img.models.hyperparameters import declared
@@ -20,7 +21,7 @@ from automl_img.models.weights import weights_of_space
 from automl_img.runs import Run, check_free, create_run, remove_folders
 from automl_img.search.hardware import Resources, share
 from automl_img.search.inputs import run_info, write_split
-from automl_img.search.interrupts import catching_interrupts
+from automl_img.search.interrupts import Interrupt, catching_interrupts
 from automl_img.search.rungs import Rungs
 from automl_img.search.start import start_set
 from automl_img.settings import SearchSettings, check
@@ -33,6 +34,15 @@ from automl_img.space.presets import (
 )
 from automl_img.trials import TrialRecord, TrialSpec
 
+if TYPE_CHECKING:
+    from automl_img.training.trainer import Trainer
+
+# Of the driver, before it imports Keras: the backend of its workers, and a share of the GPU alone.
+_ENVIRONMENT = {
+    "KERAS_BACKEND": "tensorflow",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+}
 # Up to this side in pixels networks from scratch are the usual choice.
 _SMALL_IMAGES = 64
 
@@ -41,7 +51,6 @@ def search(
     data: str | Path | None = None,
     *,
     listener: Listener = ignore,
-    command: str | None = None,
     **settings: Any,
 ) -> Run:
     """Search for the best classifier of ``data``, retrain it, test it once, export it, report it.
@@ -49,7 +58,6 @@ def search(
     Args:
         data: a folder, table, archive or built-in name; None takes the default of the settings.
         listener: hears the events of ``automl_img.events`` as the search goes.
-        command: how to say this search again, for the report; None words it from the settings.
         settings: see ``automl_img.settings.SearchSettings``.
 
     Returns:
@@ -65,7 +73,8 @@ def search(
         ExportError: the export does not predict as the trained model does; the rest is kept.
         KeyboardInterrupt: stopped at once; finished trials are in the run folder.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     asked = check(settings if data is None else {**settings, "data": str(data)})
     space = build_space(
         asked.space, read_preset(find_preset(asked.space)), declared(), asked.search, asked.fix
@@ -73,10 +82,11 @@ def search(
     if asked.name is not None:
         check_free(Path(asked.out), asked.name)
     resources = share(asked.workers, asked.gpus_per_trial)
+    weights = weights_of_space(space, asked.weights_dir)
     prepared = prepare(asked, listener)
     if asked.space == "cnn" and prepared.image_size > _SMALL_IMAGES:
         listener(Notice("--space pretrained usually beats the space cnn on photos of this size"))
-    return _Study(asked, space, resources, prepared, listener, command).run_to_the_end()
+    return _Study(asked, space, resources, prepared, weights, listener).run_to_the_end()
 
 
 class _Study:
@@ -88,15 +98,15 @@ class _Study:
         space: SearchSpace,
         resources: Resources,
         prepared: Prepared,
+        weights: dict[tuple[str, str], str],
         listener: Listener,
-        command: str | None,
     ) -> None:
         self.settings = settings
         self.space = space
         self.resources = resources
         self.prepared = prepared
         self.listener = listener
-        self.weights = weights_of_space(space, settings.weights_dir)
+        self.weights = weights
         self.seconds: dict[str, float] = {}
         started = time.time()
         stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(started))
@@ -104,20 +114,26 @@ class _Study:
         self.run = create_run(
             Path(settings.out),
             name,
-            run_info(settings, space, resources, prepared, command, name, started),
+            run_info(settings, space, resources, prepared, name, started),
         )
 
     def run_to_the_end(self) -> Run:
         """Search, retrain, test, export, report; each step keeps what it did."""
         try:
             self._write_inputs()
-            interrupted = self._search()
-            self._finish()
-        except BaseException as error:
-            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            self._close(status)
+            with catching_interrupts(self.listener) as interrupt:
+                self._search(interrupt)
+                self._finish()
+        except KeyboardInterrupt:
+            self._close("interrupted")
             raise
-        self._close("interrupted" if interrupted else "finished")
+        except BaseException:
+            self._close("failed")
+            # What was reached is worth a report too; its own failure must not hide this one.
+            with suppress(Exception):
+                self._report()
+            raise
+        self._close("interrupted" if interrupt.requested else "finished")
         self._report()
         return self.run
 
@@ -131,21 +147,22 @@ class _Study:
         with replacing(path / "rows.npz") as temporary:
             np.savez(temporary, **rows)
 
-    def _search(self) -> bool:
-        """Run the trials; True if the user cut them short."""
+    def _search(self, interrupt: Interrupt) -> None:
+        """Run the trials."""
         from automl_img.search.engine import Conductor, local_ray, run_trials
         from automl_img.search.sampler import Sampler, grid
 
         settings, resources = self.settings, self.resources
-        with self._timed("search"), catching_interrupts(self.listener) as interrupt:
+        with self._timed("search"):
             sampler = Sampler(self.run.study, self.space, settings.sampler, settings.seed)
-            points = grid(self.space) if settings.sampler == "grid" else start_set(self.space)
+            budget = settings.budget
+            points = start_set(self.space)
+            if settings.sampler == "grid":
+                points = grid(self.space, budget, settings.seed)
+                budget = len(points)
             sampler.enqueue(points)
             rungs = Rungs(settings.max_epochs)
             rungs.rebuild(sampler.history())
-            budget = settings.budget
-            if settings.sampler == "grid":
-                budget = min(budget, len(points))
             self.listener(SearchStarted(budget, settings.max_epochs, resources.workers))
             self.listener(Phase("starting Ray and TensorFlow, about 15 s"))
             conductor = Conductor(
@@ -159,7 +176,6 @@ class _Study:
             )
             with local_ray(resources):
                 run_trials(conductor, self.run, resources, self.listener)
-            return interrupt.requested
 
     def _finish(self) -> None:
         """The winner: retrained, then tested once, then exported."""
@@ -170,15 +186,8 @@ class _Study:
         labels = prepared.index.labels[prepared.split.validation]
         names = prepared.names_of_validation
         finalists.keep_validation_predictions(self.run, ranked, labels, names)
-        winner = ranked[0]
         with self._timed("retrain"):
-            epochs = winner.best.epoch if winner.best else 0
-            self.listener(
-                Phase(
-                    f"retraining trial {winner.number} on all but the test images, {epochs} epochs"
-                )
-            )
-            trainer = finalists.retrain(self.run, winner, self._spec_again(winner), self.listener)
+            trainer = self._retrain_best(ranked)
         with self._timed("test"):
             self.listener(Phase(f"reading the {prepared.test.count:,} test images, once"))
             left_out = finalists.evaluate_once(
@@ -195,6 +204,30 @@ class _Study:
             finalists.export_winner(self.run, trainer)
         remove_folders([self.run.path / "trials", self.run.path / "winner"])
 
+    def _retrain_best(self, ranked: list[TrialRecord]) -> Trainer:
+        """The best trial retrained, or where that fails the next best.
+
+        Raises:
+            SearchError: every one of them failed.
+        """
+        from automl_img.search.finalists import retrain
+        from automl_img.training.guards import as_trial_failure
+
+        for record in ranked:
+            epochs = record.best.epoch if record.best else 0
+            images = "all but the test images"
+            self.listener(Phase(f"retraining trial {record.number} on {images}, {epochs} epochs"))
+            try:
+                return retrain(self.run, record, self._spec_again(record), self.listener)
+            except Exception as error:
+                failure = as_trial_failure(error)
+                self.listener(
+                    Notice(
+                        f"trial {record.number} cannot be retrained ({failure}); the next one is"
+                    )
+                )
+        raise SearchError(f"none of {len(ranked)} trials could be retrained; the last: {failure}")
+
     def _report(self) -> None:
         from automl_img.report.render import write_report
 
@@ -205,7 +238,8 @@ class _Study:
         return self._spec_of(suggestion.number, suggestion.params, suggestion.seed)
 
     def _spec_again(self, record: TrialRecord) -> TrialSpec:
-        return self._spec_of(record.number, record.params, record.seed)
+        spec = self._spec_of(record.number, record.params, record.seed)
+        return dataclasses.replace(spec, class_weights=self._class_weights("train", "validation"))
 
     def _spec_of(self, number: int, params: dict[str, Any], seed: int) -> TrialSpec:
         prepared = self.prepared
@@ -219,17 +253,17 @@ class _Study:
             rows=str(self.run.path / "rows.npz"),
             train_on_all=False,
             class_names=prepared.class_names,
-            class_weights=self._class_weights(),
+            class_weights=self._class_weights("train"),
             flips=prepared.flips,
             folder=str(self.run.trial_folder(number)),
             weights=self.weights.get(weights),
         )
 
-    def _class_weights(self) -> tuple[float, ...]:
-        """Balanced: images / (classes x images of the class), mean 1 over the images."""
+    def _class_weights(self, *parts: str) -> tuple[float, ...]:
+        """Balanced over ``parts``: images / (classes x images of the class), mean 1 an image."""
         if self.settings.class_weights == "none":
             return ()
-        counts = np.asarray(self.prepared.class_counts["train"], dtype=float)
+        counts = np.sum([self.prepared.class_counts[part] for part in parts], axis=0, dtype=float)
         weights = counts.sum() / (len(counts) * np.maximum(counts, 1))
         return tuple(float(weight) for weight in weights)
 

@@ -19,6 +19,7 @@ from automl_img.models.hypermodel import (
     bind,
     compile_model,
     set_backbone_trainable,
+    trains_backbone,
 )
 from automl_img.models.optimizer import learning_rate
 from automl_img.training import checkpoint
@@ -81,14 +82,16 @@ class Trainer:
             if epoch and epoch == self._head_epochs:
                 self._enter_phase(epoch)
             self.results.append(self._train_epoch(epoch))
-            if not self.spec.train_on_all:
+            if not self.spec.train_on_all and epoch + 1 < self.spec.max_epochs:
                 checkpoint.save(self.folder, self.model, self.results)
             yield self.results[-1]
         checkpoint.remove(self.folder)
 
     @property
     def _head_epochs(self) -> int:
-        return int(self.spec.params.get("fine_tune.head_epochs", 0))
+        """Epochs of the head alone; none where the backbone stays frozen anyway."""
+        asked = int(self.spec.params.get("fine_tune.head_epochs", 0))
+        return asked if trains_backbone(self.model) else 0
 
     def _build(self) -> Any:
         spec = self.spec
@@ -137,6 +140,8 @@ class Trainer:
         if self.spec.learning_rates:
             return self.spec.learning_rates[min(epoch, len(self.spec.learning_rates) - 1)]
         losses = [result.val_loss for result in self.results if result.val_loss is not None]
+        # What the head alone reached says nothing about a plateau of the whole.
+        losses = losses if epoch < self._head_epochs else losses[self._head_epochs :]
         rate = learning_rate(self.spec.params, epoch, self.spec.max_epochs, losses)
         if self._head_epochs and epoch >= self._head_epochs:
             rate *= float(self.spec.params["fine_tune.rate_factor"])

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.report.golden import golden_run
 
@@ -77,6 +78,20 @@ def test_without_data_the_defaults_of_the_folder_are_taken_and_said(tmp_path: Pa
     done = automl_img("search", cwd=tmp_path)
     assert done.returncode == 1
     assert "data: my photos, from automl-img.toml" in done.stderr
+
+
+def test_what_is_typed_is_added_to_what_the_folder_fixes(tmp_path: Path) -> None:
+    (tmp_path / "automl-img.toml").write_text("[fix]\nbatch_size = 64\ncnn.depth = 9\n")
+    done = automl_img("search", "digits", "--fix", "cnn.filters=16", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "cnn.depth must be a whole number in 1..5, but got '9'" in done.stderr
+
+
+def test_a_missing_model_file_is_not_taken_for_a_run(tmp_path: Path) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "x.png")
+    done = automl_img("predict", "missing.keras", "x.png", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "there is no model missing.keras" in done.stderr
 
 
 @pytest.mark.parametrize("content", ["data = [", "budgt = 3"])

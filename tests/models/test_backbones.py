@@ -119,7 +119,9 @@ def test_the_settings_of_the_cnn_change_the_network(fix: str) -> None:
     assert other.count_params() != built(16).count_params()
 
 
-@pytest.mark.parametrize("backbone", ["cnn", "mobilenet_v3_small"])
+@pytest.mark.parametrize(
+    "backbone", ["cnn", pytest.param("mobilenet_v3_small", marks=pytest.mark.slow)]
+)
 def test_initial_weights_are_those_of_the_seed_alone(backbone: str) -> None:
     params = params_of(backbone=backbone, **({} if backbone == "cnn" else {"weights": "none"}))
 

@@ -93,6 +93,7 @@ def test_a_file_is_tried_before_the_first_trial(saved: Path, tmp_path: Path) -> 
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_weights_of_another_network_are_refused(saved: Path) -> None:
     for name in ("mobilenet_v2", "vgg16"):
         with (

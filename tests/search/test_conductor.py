@@ -161,6 +161,39 @@ def test_the_best_validation_accuracy_wins_then_the_lower_loss_then_the_smaller_
     assert [trial.number for trial in ranked] == [3, 2, 1, 0]
 
 
+def test_a_failed_trial_never_wins_over_one_that_ended_well() -> None:
+    failed = record(0, (0.9,), TrialState.FAILED, "out of memory", error="x")
+    assert [trial.number for trial in rank([failed, record(1, (0.2,))])] == [1, 0]
+
+
+def test_trials_cut_off_with_their_executor_are_kept(tmp_path: Path) -> None:
+    search = Search(tmp_path)
+    search.conductor.next("a")
+    search.report("a", 1, 0.4)
+    search.conductor.end_all()
+    (kept,) = search.run.trials()
+    assert (kept.state, kept.stop_reason) == (TrialState.PRUNED, "interrupted")
+
+
+def test_the_trace_of_an_unforeseen_error_goes_to_a_file_of_its_own(tmp_path: Path) -> None:
+    search = Search(tmp_path)
+    search.conductor.next("a")
+    search.finish("a", "error", error="ValueError: odd", trace="Traceback\n  odd.py")
+    assert "odd.py" in (search.run.path / "errors.log").read_text()
+    assert "odd.py" not in (search.run.path / "trials.jsonl").read_text()
+
+
+def test_a_trial_is_not_stopped_while_its_rate_rises_or_its_head_trains_alone(
+    tmp_path: Path,
+) -> None:
+    search = Search(tmp_path, search={**WIDE, "optimizer.warmup_epochs": "2..3"})
+    for trial, accuracy in (("a", 0.9), ("b", 0.8), ("c", 0.7), ("d", 0.1)):
+        search.conductor.next(trial)
+        search.report(trial, 1, accuracy)
+        assert not search.report(trial, 2, accuracy)
+        search.finish(trial)
+
+
 def test_a_search_without_a_usable_trial_says_why_the_first_failed() -> None:
     failed = record(0, (), TrialState.FAILED, "diverged", error="the loss was not finite")
     with pytest.raises(SearchError, match=r"none of 1 trials .* the loss was not finite"):

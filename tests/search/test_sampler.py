@@ -74,6 +74,17 @@ def test_a_point_is_tried_once_and_a_spent_space_says_so(tmp_path: Path) -> None
     assert all(trial.state.is_finished() for trial in study.trials)
 
 
+@pytest.mark.parametrize("kind", ["tpe", "random"])
+def test_a_small_space_is_tried_to_its_last_point(tmp_path: Path, kind: str) -> None:
+    small = space({"batch_size": "16,32,64", "cnn.depth": "1..4", "cnn.kernel_size": "3,5"})
+    sampler = Sampler(tmp_path / "study.db", small, kind, 0)
+    tried = 0
+    while (suggestion := sampler.ask()) is not None:
+        sampler.tell(record(suggestion.number, (0.5,), params=suggestion.params))
+        tried += 1
+    assert tried == 24
+
+
 def test_a_reopened_study_knows_which_points_were_tried(tmp_path: Path) -> None:
     path, tiny = tmp_path / "study.db", space({"batch_size": "16,32"})
     sampler = Sampler(path, tiny, "random", 0)
@@ -119,7 +130,7 @@ def test_optuna_dashboard_opens_the_study(tmp_path: Path) -> None:
 
 
 def test_a_grid_has_every_option_and_both_ends_of_every_range() -> None:
-    points = grid(space({"cnn.depth": "1..3", "batch_size": "16,32"}))
+    points = grid(space({"cnn.depth": "1..3", "batch_size": "16,32"}), 50, 0)
     assert {(p["cnn.depth"], p["batch_size"]) for p in points} == {
         (depth, size) for depth in (1, 2, 3) for size in (16, 32)
     }
@@ -128,9 +139,25 @@ def test_a_grid_has_every_option_and_both_ends_of_every_range() -> None:
 
 def test_a_grid_counts_a_branch_only_where_it_is_taken() -> None:
     conditional = space({"optimizer.name": "adam,sgd", "optimizer.momentum": "0.8..0.9"})
-    points = grid(conditional)
+    points = grid(conditional, 50, 0)
     assert len(points) == 4
     assert sum(point["optimizer.name"] == "adam" for point in points) == 1
+
+
+def test_a_budget_below_the_grid_takes_a_seeded_part_of_all_of_it() -> None:
+    wide = space({"cnn.depth": "1..5", "batch_size": "16,32", "head.dropout": "0..0.5"})
+    part = grid(wide, 8, 0)
+    assert grid(wide, 8, 0) == part
+    assert grid(wide, 8, 1) != part
+    assert len(part) == 8
+    assert len({point["cnn.depth"] for point in part}) > 1
+    assert len({point["head.dropout"] for point in part}) > 1
+
+
+def test_only_branches_that_are_taken_count_towards_the_size_of_a_grid() -> None:
+    names = ("vgg16", "vgg19", "resnet50", "xception", "mobilenet_v2", "convnext_tiny")
+    api_space = space({"backbone": ",".join(names)}, {"fine_tune.head_epochs": "0"})
+    assert len(grid(api_space, 1000, 0)) == len(names)
 
 
 def test_a_grid_that_is_too_large_is_refused_in_one_sentence() -> None:
@@ -138,4 +165,4 @@ def test_a_grid_that_is_too_large_is_refused_in_one_sentence() -> None:
 
     everything: SearchSpace = load_space("everything")
     with pytest.raises(SettingsError, match="at most 10,000 points"):
-        grid(everything)
+        grid(everything, 50, 0)

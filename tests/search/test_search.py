@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -21,8 +22,9 @@ from automl_img.api import load_space, predict
 from automl_img.errors import RunError, SearchError
 from automl_img.events import EpochEnded, Event, Notice, Phase, TrialEnded, TrialStarted
 from automl_img.runs import Run, all_runs
+from automl_img.search import finalists
 from automl_img.search.sampler import open_study
-from automl_img.trials import TrialState
+from automl_img.trials import TrialRecord, TrialState
 from tests.pictures import class_folders
 from tests.search.spaces import TINY
 
@@ -289,6 +291,27 @@ def test_a_search_in_which_every_trial_fails_says_why(tmp_path: Path, photos: Pa
     (run,) = all_runs(tmp_path / "runs")
     assert run.info["status"] == "failed"
     assert [record.state for record in run.trials()] == [TrialState.FAILED] * 2
+
+
+def test_where_the_best_cannot_be_retrained_the_next_best_is(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[Event] = []
+    retrain, tried = finalists.retrain, []
+
+    def fail_first(run: Run, winner: TrialRecord, *rest: Any) -> Any:
+        tried.append(winner.number)
+        if len(tried) == 1:
+            raise MemoryError
+        return retrain(run, winner, *rest)
+
+    monkeypatch.setattr(finalists, "retrain", fail_first)
+    run = small_search(photos, tmp_path / "runs", events.append, budget=2)
+    winner = run.read_json("winner.json")
+    assert winner is not None
+    assert winner["number"] == tried[1] != tried[0]
+    assert any(isinstance(e, Notice) and "cannot be retrained" in e.text for e in events)
+    assert run.info["status"] == "finished"
 
 
 def test_a_taken_name_is_refused_before_anything_is_read(

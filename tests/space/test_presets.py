@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from automl_img.errors import SpaceError
 from automl_img.models.hyperparameters import declared
-from automl_img.search.sampler import grid, suggest
+from automl_img.search.sampler import suggest
 from automl_img.space.dimensions import Choice, Float, Int, SearchSpace
 from automl_img.space.presets import (
     Preset,
@@ -290,12 +290,3 @@ def test_optuna_stays_inside_any_dimension(dimension: Float | Int | Choice, seed
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     for _ in range(3):
         space.validate(suggest(space, study.ask()))
-
-
-def test_a_grid_over_a_space_has_every_point_once() -> None:
-    space = built({"optimizer": "adam,sgd", "momentum": "0,0.9", "depth": "1..5"})
-    points = grid(space)
-    assert len(points) == len({str(point) for point in points}) == 3 * (1 + 2)
-    for point in points:
-        space.validate(point)
-    assert {point["depth"] for point in points} == {1, 3, 5}

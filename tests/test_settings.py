@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from automl_img.errors import SettingsError
+from automl_img.search.inputs import command_of
+from automl_img.settings import SearchSettings, check, merged
+
+
+@pytest.mark.parametrize(
+    ("given", "typed"),
+    [
+        ({"batch_size": 64}, {"batch_size": "64"}),
+        ({"batch_size": [32, 64]}, {"batch_size": "32,64"}),
+        (
+            {"cnn": {"depth": 3, "batch_normalization": True}},
+            {"cnn.depth": "3", "cnn.batch_normalization": "true"},
+        ),
+        ({"optimizer.learning_rate": "1e-3"}, {"optimizer.learning_rate": "1e-3"}),
+    ],
+)
+def test_values_from_python_and_toml_are_read_as_if_typed(
+    given: dict[str, Any], typed: dict[str, str]
+) -> None:
+    assert check({"fix": given}).fix == typed
+
+
+def test_what_is_asked_for_comes_over_the_defaults_and_is_added_to_what_they_fix() -> None:
+    defaults = {"budget": 5, "fix": {"cnn": {"depth": 3}, "batch_size": 32}}
+    result = merged(defaults, {"budget": 9, "fix": {"batch_size": "64"}})
+    assert result == {"budget": 9, "fix": {"cnn.depth": "3", "batch_size": "64"}}
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"budgt": 3}, "did you mean 'budget'"),
+        ({"budget": 0}, "budget: .* but got 0"),
+        ({"max_epochs": -1}, "max-epochs: "),
+        ({"name": "a/b"}, "plain file name"),
+        ({"seed": 2**32}, "seed: "),
+        ({"fix": {"batch_size": None}}, "fix.batch_size: "),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence(values: dict[str, Any], says: str) -> None:
+    with pytest.raises(SettingsError, match=says) as failure:
+        check(values)
+    assert "\n" not in str(failure.value)
+
+
+def test_the_command_in_the_report_asks_for_the_same_search_again() -> None:
+    settings = SearchSettings(
+        data="my photos", budget=7, seed=3, fix={"batch_size": "64"}, search={"cnn.depth": "1..2"}
+    )
+    assert command_of(settings) == (
+        "automl-img search 'my photos' --budget 7 --search cnn.depth=1..2 "
+        "--fix batch_size=64 --seed 3"
+    )
