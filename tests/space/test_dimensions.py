@@ -147,7 +147,9 @@ def test_validation_names_what_is_missing_out_of_range_or_unknown(
     optimizer=st.sampled_from(["adam", "sgd", "lion"]),
 )
 def test_the_nearest_point_validates(wanted: dict[str, Value], optimizer: str) -> None:
-    SPACE.validate(SPACE.nearest({**wanted, "optimizer": optimizer}))
+    nearest = SPACE.nearest({**wanted, "optimizer": optimizer})
+    SPACE.validate(nearest)
+    assert all(SPACE[name].contains(value) for name, value in nearest.items())
 
 
 @given(value=st.booleans() | st.integers(-(10**9), 10**9) | st.floats(allow_nan=False))
