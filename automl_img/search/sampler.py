@@ -54,7 +54,8 @@ class Sampler:
         """
         self.space = space
         self.seed = seed
-        self._study = open_study(path)
+        self._storage = _open_storage(path)
+        self._study = _study_in(self._storage)
         # A sampler that starts anew with the same seed would repeat its suggestions.
         start = int(np.random.SeedSequence([seed, len(self._study.trials)]).generate_state(1)[0])
         self._study.sampler = _optuna_sampler(kind, start)
@@ -127,6 +128,11 @@ class Sampler:
         self._study.tell(trial, value, state=_STATES[record.state])
         self._tried[_key(record.params)] = self._study.get_trials(deepcopy=False)[record.number]
 
+    def close(self) -> None:
+        """Let go of the file: with the last connection SQLite folds its log into ``study.db``."""
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+
     def history(self) -> Iterator[tuple[int, dict[int, float]]]:
         """(number, validation accuracy by epoch) of every trial that the study knows."""
         for trial in self._study.get_trials(deepcopy=False):
@@ -142,16 +148,22 @@ class Sampler:
 
 
 def open_study(path: Path) -> optuna.Study:
-    """The study in the SQLite file ``path``, created where there is none.
+    """The study in the SQLite file ``path``, created where there is none."""
+    return _study_in(_open_storage(path))
 
-    Write-ahead logging lets a dashboard read while trials are written.
-    """
+
+def _open_storage(path: Path) -> optuna.storages.RDBStorage:
+    """Write-ahead logging lets a dashboard read while trials are written."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = optuna.storages.RDBStorage(
         f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}}
     )
     with storage.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+    return storage
+
+
+def _study_in(storage: optuna.storages.RDBStorage) -> optuna.Study:
     return optuna.create_study(
         storage=storage, study_name="search", direction="maximize", load_if_exists=True
     )

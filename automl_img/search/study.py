@@ -6,7 +6,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -174,7 +174,7 @@ class _Study:
                 self.listener,
                 lambda: interrupt.requested,
             )
-            with local_ray(resources):
+            with closing(sampler), local_ray(resources):
                 run_trials(conductor, self.run, resources, self.listener)
 
     def _finish(self) -> None:
