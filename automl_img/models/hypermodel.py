@@ -98,7 +98,7 @@ def compile_model(model: keras.Model, params: Params) -> None:
         optimizer=build_optimizer(params),
         loss=cross_entropy(float(params["label_smoothing"])),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        # XLA costs seconds a graph and wins nothing on convolutions on a CPU.
+        # XLA adds to the time of tracing; where it pays is for a benchmark to say.
         jit_compile="auto" if keras.backend.backend() == "jax" else False,
     )
 
