@@ -71,6 +71,10 @@ class TrialSpec:
         weights: file of pretrained weights for the backbone, or None.
         learning_rates: the rate of each epoch; empty follows the schedule in ``params``. The
             winner is retrained along the rates of its trial, which saw validation losses.
+        features: root folder for the kept outputs of frozen backbones; None keeps none.
+        feature_bytes: the most that all of them together may take on the disk.
+        precision: the policy of Keras for the steps: "float32" or, on GPUs made for it,
+            "mixed_bfloat16", with weights in float32 in both.
     """
 
     number: int
@@ -86,6 +90,9 @@ class TrialSpec:
     folder: str
     weights: str | None = None
     learning_rates: tuple[float, ...] = ()
+    features: str | None = None
+    feature_bytes: int = 0
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,9 @@ class TrialRecord:
         error: the message of a failure, else None.
         parameters: trainable and frozen parameters of the model; None when it was never built.
         ms_per_image: validation time of one image in milliseconds; None when never measured.
+        graphs_traced: compiled functions that had to be traced anew for the trial, for training
+            and validation together; 0 where the worker had kept all of them, None where unknown.
+        gpu_peak_bytes: the most GPU memory that the trial held; None without a GPU.
     """
 
     number: int
@@ -117,6 +127,8 @@ class TrialRecord:
     error: str | None = None
     parameters: int | None = None
     ms_per_image: float | None = None
+    graphs_traced: int | None = None
+    gpu_peak_bytes: int | None = None
 
     @property
     def best(self) -> EpochResult | None:

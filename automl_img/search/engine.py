@@ -67,6 +67,8 @@ class _Running:
             error=error,
             parameters=self.facts.get("parameters"),
             ms_per_image=self.facts.get("ms_per_image"),
+            graphs_traced=self.facts.get("graphs_traced"),
+            gpu_peak_bytes=self.facts.get("gpu_peak_bytes"),
         )
 
 
