@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from automl_img.errors import SettingsError, did_you_mean
 
 DEFAULTS_FILE = "automl-img.toml"
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
 class SearchSettings(BaseModel):
@@ -34,6 +36,8 @@ class SearchSettings(BaseModel):
         class_weights: "balanced" weighs each class by the inverse of its frequency.
         path_column, label_column, split_column: columns of a table; None finds them by name.
         weights_dir: a folder with ImageNet weight files, searched before the Keras cache.
+        feature_cache: the most disk that kept outputs of frozen backbones may take, as "20GB",
+            "500MB" or "0" for none; decimal units.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,12 +61,26 @@ class SearchSettings(BaseModel):
     label_column: str | None = None
     split_column: str | None = None
     weights_dir: str | None = None
+    feature_cache: str = "20GB"
+
+    @property
+    def feature_bytes(self) -> int:
+        """``feature_cache`` in bytes."""
+        return _bytes(self.feature_cache)
 
     @field_validator("search", "fix", mode="before")
     @classmethod
     def _as_typed(cls, values: Any) -> Any:
         """Numbers, lists and TOML's nested tables as the command line would have them."""
         return _flat(values) if isinstance(values, dict) else values
+
+    @field_validator("feature_cache", mode="before")
+    @classmethod
+    def _is_an_amount(cls, value: Any) -> Any:
+        if isinstance(value, str | int) and not isinstance(value, bool):
+            _bytes(str(value))
+            return str(value)
+        return value
 
     @field_validator("name")
     @classmethod
@@ -108,6 +126,18 @@ def merged(defaults: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
         if isinstance(defaults.get(key), dict) and key in asked:
             result[key] = {**_flat(defaults[key]), **asked[key]}
     return result
+
+
+def _bytes(text: str) -> int:
+    """``"1.5GB"`` as 1,500,000,000; a number alone counts bytes.
+
+    Raises:
+        ValueError: it is no such amount.
+    """
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)b?\s*", text, re.IGNORECASE)
+    if found is None:
+        raise ValueError("must be an amount such as 20GB, 500MB or 0")
+    return int(float(found[1]) * _UNITS[found[2].lower()])
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

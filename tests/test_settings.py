@@ -58,3 +58,16 @@ def test_the_command_in_the_report_asks_for_the_same_search_again() -> None:
         "automl-img search 'my photos' --budget 7 --search cnn.depth=1..2 "
         "--fix batch_size=64 --seed 3"
     )
+
+
+@pytest.mark.parametrize(
+    ("typed", "amount"),
+    [("20GB", 20 * 10**9), ("1.5 gb", 1_500_000_000), ("500M", 5 * 10**8), ("0", 0), (4096, 4096)],
+)
+def test_the_room_for_features_is_an_amount_of_bytes(typed: Any, amount: int) -> None:
+    assert check({"feature_cache": typed}).feature_bytes == amount
+
+
+def test_an_amount_that_is_none_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"feature-cache: must be an amount .* 'much'"):
+        check({"feature_cache": "much"})
