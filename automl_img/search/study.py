@@ -149,7 +149,8 @@ class _Study:
 
     def _search(self, interrupt: Interrupt) -> None:
         """Run the trials."""
-        from automl_img.search.engine import Conductor, local_ray, run_trials
+        from automl_img.search.conductor import Conductor
+        from automl_img.search.engine import local_ray, run_trials
         from automl_img.search.sampler import Sampler, grid
 
         settings, resources = self.settings, self.resources

@@ -10,7 +10,7 @@ import pytest
 from automl_img.errors import SearchError
 from automl_img.events import EpochEnded, Event, Notice, TrialEnded
 from automl_img.runs import Run, create_run
-from automl_img.search.engine import Conductor
+from automl_img.search.conductor import Conductor
 from automl_img.search.finalists import rank
 from automl_img.search.rungs import Rungs
 from automl_img.search.sampler import Sampler, Suggestion
