@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,9 +48,6 @@ _GENERATED_SIDE = 32
 Figures = Mapping[str, float | int | str | bool]
 
 
-# Options and quiet
-
-
 def asked_short(about: str | None, arguments: Sequence[str] | None = None) -> bool:
     """Read the command line of a benchmark: whether ``--short`` was given.
 
@@ -75,9 +73,6 @@ def quiet() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-
-
-# Time
 
 
 @dataclass(frozen=True)
@@ -153,9 +148,6 @@ def in_ratios(name: str, ours: Times, other: Times, digits: int = 3) -> dict[str
     }
 
 
-# Images
-
-
 @dataclass(frozen=True)
 class Images:
     """Images for a benchmark.
@@ -180,24 +172,32 @@ def workspace() -> Iterator[Path]:
 
 
 def small_images(folder: Path, per_class: int = 500) -> Images:
-    """CIFAR-10 where it lies in ../shared/data, else generated images, written to ``folder``.
+    """Class folders of ten classes at 32 by 32 pixels, RGB, written to ``folder``.
+
+    Taken from CIFAR-10 where it lies in ../shared/data, else generated; ``words`` says which.
 
     Args:
-        per_class: how many to generate; of CIFAR-10, ``limit_per_class`` takes a part.
+        per_class: images of each class; CIFAR-10 has at most 5,000.
     """
+    into = folder / f"images-{per_class}"
     if _CIFAR10.exists():
-        return Images(str(_CIFAR10), "CIFAR-10")
+        with zipfile.ZipFile(_CIFAR10) as archive:
+            for name in archive.namelist():
+                split, label, file = name.split("/")[1:]
+                if split == "train" and int(file.partition(".")[0]) < per_class:
+                    (into / label).mkdir(parents=True, exist_ok=True)
+                    (into / label / file).write_bytes(archive.read(name))
+        return Images(str(into), "CIFAR-10")
     from PIL import Image
 
     rng = np.random.default_rng(0)
-    grounds = rng.integers(40, 215, (_GENERATED_CLASSES, 1, 1, 3))
-    for place, ground in enumerate(grounds):
-        into = folder / "generated" / f"class{place}"
-        into.mkdir(parents=True)
+    for label, ground in enumerate(rng.integers(40, 215, (_GENERATED_CLASSES, 1, 1, 3))):
+        (into / f"class{label}").mkdir(parents=True)
         for number in range(per_class):
             noise = rng.integers(-40, 40, (_GENERATED_SIDE, _GENERATED_SIDE, 3))
-            Image.fromarray((ground + noise).astype(np.uint8)).save(into / f"{number:05d}.png")
-    return Images(str(folder / "generated"), "generated images of noise, ../shared/data is missing")
+            image = Image.fromarray((ground + noise).astype(np.uint8))
+            image.save(into / f"class{label}" / f"{number:05d}.png")
+    return Images(str(into), "generated noise; ../shared/data is missing")
 
 
 def digits() -> Images:
@@ -205,13 +205,9 @@ def digits() -> Images:
     return Images("digits", "digits of scikit-learn")
 
 
-def prepared(images: Images, per_class: int | None = None, **settings: Any) -> Prepared:
-    """``images`` through the project's own reading, splitting and decoding.
-
-    Args:
-        per_class: at most so many images a class and split.
-    """
-    return prepare(SearchSettings(data=images.data, limit_per_class=per_class, **settings))
+def prepared(images: Images, **settings: Any) -> Prepared:
+    """``images`` through the project's own reading, splitting and decoding."""
+    return prepare(SearchSettings(data=images.data, **settings))
 
 
 def arrays(ready: Prepared) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -225,9 +221,6 @@ def arrays(ready: Prepared) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
         np.ascontiguousarray(pixels[validation]),
         labels[validation],
     )
-
-
-# The machine and the result
 
 
 def machine() -> dict[str, Any]:
