@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +16,16 @@ import psutil
 
 from automl_img.errors import SettingsError
 
+# Of the memory that is free as a search starts; the rest is for the driver and what else runs.
+_FOR_WORKERS = 0.8
+# The first NVIDIA GPUs that are fast in bfloat16.
+_BFLOAT16_CAPABILITY = 8.0
+_CGROUPS = Path("/sys/fs/cgroup")
+# (limit, use, what of the use is only cache) of version 2, then of version 1.
+_CGROUP_FILES = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
 _PACKAGES = ("automl-img", "keras", "tensorflow", "ray", "optuna", "keras-tuner", "numpy", "pillow")
 
 
@@ -26,12 +38,18 @@ class Resources:
         threads: CPU threads of each.
         gpus: GPUs of the machine.
         gpus_per_trial: a fraction lets trials share one.
+        memory_bytes: main memory that a worker may hold for itself.
+        gpu_bytes: memory of all GPUs together; 0 where it is not known.
+        precision: the policy of Keras for training steps, see ``precision``.
     """
 
     workers: int
     threads: int
     gpus: int
     gpus_per_trial: float
+    memory_bytes: int = 0
+    gpu_bytes: int = 0
+    precision: str = "float32"
 
 
 def share(workers: int | None, gpus_per_trial: float | None) -> Resources:
@@ -53,7 +71,15 @@ def share(workers: int | None, gpus_per_trial: float | None) -> Resources:
             f"{workers} workers with {each:g} GPUs each need more than the {gpus} of this machine; "
             "ask for fewer --workers or less --gpus-per-trial"
         )
-    return Resources(workers, max(1, cores // workers), gpus, each)
+    return Resources(
+        workers=workers,
+        threads=max(1, cores // workers),
+        gpus=gpus,
+        gpus_per_trial=each,
+        memory_bytes=int(_FOR_WORKERS * available_memory() / workers),
+        gpu_bytes=gpu_memory() if each else 0,
+        precision=precision() if each else "float32",
+    )
 
 
 def _trials_at_a_time(gpus: int, each: float) -> int:
@@ -66,18 +92,96 @@ def core_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def available_memory() -> int:
+    """Bytes that this process may still take: the machine's, or its container's where fewer."""
+    free = [psutil.virtual_memory().available, *map(left_in_cgroup, _own_cgroups())]
+    return int(min(free))
+
+
+def own_memory() -> int:
+    """Bytes that this process holds for itself alone.
+
+    Pages of mapped files count as resident too, but images that are mapped cost nothing: the
+    system takes their pages back when it needs them.
+    """
+    memory = psutil.Process().memory_info()
+    # Where a system does not tell what is shared, all that is resident counts.
+    return int(memory.rss - getattr(memory, "shared", 0))
+
+
+def _own_cgroups() -> list[Path]:
+    """The control groups that may bound this process; a container sees its own as the root."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    found: list[Path] = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root = _CGROUPS / "memory" if controllers else _CGROUPS
+        inner = root / path.lstrip("/")
+        found += [inner, *(outer for outer in inner.parents if outer.is_relative_to(root))]
+    return found
+
+
+def left_in_cgroup(folder: Path) -> float:
+    """Bytes that processes in the control group ``folder`` may still take; infinite where free.
+
+    What files leave in memory is not counted as taken: it goes when memory is needed.
+    """
+    for limit, use, cache in _CGROUP_FILES:
+        with suppress(OSError, ValueError, KeyError):
+            most = int((folder / limit).read_text())
+            lines = (folder / "memory.stat").read_text().splitlines()
+            reclaimable = int(dict(line.split() for line in lines)[cache])
+            return max(0, most - int((folder / use).read_text()) + reclaimable)
+    return math.inf
+
+
 def gpu_names() -> list[str]:
     """The names of the NVIDIA GPUs that this process may use; found without TensorFlow."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+    return _gpu_facts("name")
+
+
+def gpu_memory() -> int:
+    """Bytes of memory of the GPUs that this process may use, together; 0 where unknown."""
+    try:
+        return sum(int(float(mebibytes)) * 2**20 for mebibytes in _gpu_facts("memory.total"))
+    except ValueError:
+        return 0
+
+
+def precision() -> str:
+    """The policy of Keras for training steps: "mixed_bfloat16" where every GPU that this process
+    may use is made for it (compute capability 8.0 and up), else "float32".
+    """
+    try:
+        capabilities = [float(value) for value in _gpu_facts("compute_cap")]
+    except ValueError:
+        return "float32"
+    made_for_it = capabilities and min(capabilities) >= _BFLOAT16_CAPABILITY
+    return "mixed_bfloat16" if made_for_it else "float32"
+
+
+def _gpu_facts(field: str) -> list[str]:
+    """``field`` of each NVIDIA GPU that this process may use, as nvidia-smi tells it."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible in ("", "-1"):
         return []
-    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    command = ["nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader,nounits"]
     try:
         listed = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return []
-    names = [line.strip() for line in listed.stdout.splitlines() if line.strip()]
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return names if visible is None else names[: len(visible.split(","))]
+    facts = [line.strip() for line in listed.stdout.splitlines() if line.strip()]
+    if visible is None:
+        return facts
+    chosen = [name.strip() for name in visible.split(",")]
+    if all(name.isdigit() for name in chosen):
+        return [facts[int(name)] for name in chosen if int(name) < len(facts)]
+    return facts[: len(chosen)]
 
 
 def describe_hardware(resources: Resources) -> dict[str, Any]:
@@ -89,6 +193,7 @@ def describe_hardware(resources: Resources) -> dict[str, Any]:
         "gpus": gpu_names(),
         "workers": resources.workers,
         "threads_per_worker": resources.threads,
+        "precision": resources.precision,
     }
 
 
