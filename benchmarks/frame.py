@@ -191,12 +191,12 @@ def small_images(folder: Path, per_class: int = 500) -> Images:
     from PIL import Image
 
     rng = np.random.default_rng(0)
-    for label, ground in enumerate(rng.integers(40, 215, (_GENERATED_CLASSES, 1, 1, 3))):
-        (into / f"class{label}").mkdir(parents=True)
+    for place, ground in enumerate(rng.integers(40, 215, (_GENERATED_CLASSES, 1, 1, 3))):
+        (into / f"class{place}").mkdir(parents=True)
         for number in range(per_class):
             noise = rng.integers(-40, 40, (_GENERATED_SIDE, _GENERATED_SIDE, 3))
             image = Image.fromarray((ground + noise).astype(np.uint8))
-            image.save(into / f"class{label}" / f"{number:05d}.png")
+            image.save(into / f"class{place}" / f"{number:05d}.png")
     return Images(str(into), "generated noise; ../shared/data is missing")
 
 
