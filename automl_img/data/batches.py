@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Images = npt.NDArray[np.uint8]
+from automl_img.data.images import Images, look_ahead
+
+Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
+
+# Batches that are announced while one is fetched: streamed images are decoded meanwhile.
+AHEAD = 2
 
 
 class Batches:
@@ -24,7 +30,7 @@ class Batches:
     ) -> None:
         """
         Args:
-            images: uint8, shape (cache rows, side, side, channels); may be a memory map.
+            images: shape (cache rows, ...), of any dtype: pixels or features, in memory or not.
             labels: int64, shape (cache rows,).
             rows: int64, the rows of ``images`` to train on.
             batch_size: at least 1.
@@ -45,13 +51,25 @@ class Batches:
         """Batches of an epoch."""
         return len(self._rows) // self.batch_size
 
-    def batch(self, epoch: int, number: int) -> tuple[Images, Ints]:
-        """Batch ``number`` of ``epoch``, both from 0: uint8 (b, s, s, c) and int64 (b,)."""
+    def batch(self, epoch: int, number: int) -> tuple[Array, Ints]:
+        """Batch ``number`` of ``epoch``, both from 0.
+
+        Returns:
+            Images, shape (batch_size, ...) and dtype of theirs, and labels, int64 (batch_size,).
+
+        Raises:
+            IndexError: the epoch has no such batch.
+        """
         if not 0 <= number < len(self):
             raise IndexError(f"an epoch has {len(self)} batches, but got number {number}")
-        start = number * self.batch_size
-        rows = self._epoch(epoch)[start : start + self.batch_size]
+        for near in range(number, min(number + AHEAD + 1, len(self))):
+            look_ahead(self._images, self._rows_of(epoch, near))
+        rows = self._rows_of(epoch, number)
         return np.asarray(self._images[rows]), self._labels[rows]
+
+    def _rows_of(self, epoch: int, number: int) -> Ints:
+        start = number * self.batch_size
+        return self._epoch(epoch)[start : start + self.batch_size]
 
     def _epoch(self, epoch: int) -> Ints:
         if self._order is None or self._order[0] != epoch:
@@ -60,15 +78,19 @@ class Batches:
         return self._order[1]
 
 
-def evaluation_batches(images: Images, rows: Ints, batch_size: int) -> Iterator[tuple[Images, int]]:
+def evaluation_batches(images: Images, rows: Ints, batch_size: int) -> Iterator[tuple[Array, int]]:
     """The images of ``rows`` in order, in batches of one size; the last is filled up with zeros.
 
     Yields:
-        uint8 (b, side, side, channels) with b = min(batch_size, rows), and how many are real.
+        An array (b, ...) of the dtype of ``images`` with b = min(batch_size, rows), and how many
+        of it are real.
     """
     size = min(batch_size, len(rows))
-    for start in range(0, len(rows), max(1, size)):
+    starts = range(0, len(rows), max(1, size))
+    for start in starts:
+        for near in starts[start // size : start // size + AHEAD + 1]:
+            look_ahead(images, rows[near : near + size])
         chosen = rows[start : start + size]
-        batch = np.zeros((size, *images.shape[1:]), dtype=np.uint8)
+        batch = np.zeros((size, *images.shape[1:]), dtype=images.dtype)
         batch[: len(chosen)] = images[chosen]
         yield batch, len(chosen)

@@ -22,6 +22,18 @@ META = "meta.json"
 _MANY_FILES = 100
 
 
+class NoRoom(DataError):
+    """The disk of the cache has fewer bytes free than are needed."""
+
+    def __init__(self, needed: int, free: int, folder: Path) -> None:
+        super().__init__(
+            f"the images need {needed / 1e9:.1f} GB in the cache, but {free / 1e9:.1f} GB are free "
+            f"in {folder}; free some, set AUTOML_IMG_CACHE to another disk, or use "
+            "--limit-per-class or a smaller --image-size"
+        )
+        self.needed, self.free = needed, free
+
+
 def cache_root() -> Path:
     """``$AUTOML_IMG_CACHE``, else ``automl-img`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
     if chosen := os.environ.get("AUTOML_IMG_CACHE"):
@@ -84,17 +96,13 @@ def check_space(folder: Path, needed: int) -> None:
         needed: bytes.
 
     Raises:
-        DataError: there is less free space.
+        NoRoom: there is less free space.
     """
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise DataError(
-            f"the images need {needed / 1e9:.1f} GB in the cache, but {free / 1e9:.1f} GB are free "
-            f"in {folder}; free some, set AUTOML_IMG_CACHE to another disk, or use "
-            "--limit-per-class or a smaller --image-size"
-        )
+        raise NoRoom(needed, free, folder)
 
 
 def _build(folder: Path, build: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:

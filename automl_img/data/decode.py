@@ -34,6 +34,12 @@ PLUGINS = (
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 MAX_PIXELS = 50_000_000
 DIGEST_BYTES = 16
+# A JPEG file is decoded at 1/2, 1/4 or 1/8 of its size where that leaves so many times the side
+# that is asked for, in both directions. On 300 photos of 256 pixels, which are sharper than large
+# ones, the result then differs from that of the whole by 0.24 grey levels in the mean, by 0.5 in
+# the mean of the worst image and by 8 in the worst pixel. Four times: 0.48, 0.95 and 9; two times
+# are visible. A photo of 12 megapixels takes 13 ms, not 52.
+DRAFT_MARGIN = 5
 
 _EXIF_ORIENTATION = 0x0112
 _TRANSPOSED = {
@@ -87,7 +93,8 @@ def decode(source: str | Path | bytes, size: int, channels: int) -> npt.NDArray[
     It is squashed to a square, whatever its proportions, as keras.utils'
     ``image_dataset_from_directory`` does by default: nothing is cut off and nothing is made up.
     The bilinear filter is widened when it shrinks, so there is no aliasing; an image that has the
-    size already is not touched. What is transparent lies on white; 16 bits become 8.
+    size already is not touched. A JPEG file that is far larger is decoded at a part of its size
+    (``DRAFT_MARGIN``). What is transparent lies on white; 16 bits become 8.
 
     Args:
         source: a path, or the bytes of a file.
@@ -103,12 +110,15 @@ def decode(source: str | Path | bytes, size: int, channels: int) -> npt.NDArray[
     data = source if isinstance(source, bytes) else read(source)
     with _reasons():
         image = _open(data)
+        draft = image.draft(None, (DRAFT_MARGIN * size, DRAFT_MARGIN * size))
         image.load()
         turn = _TRANSPOSED.get(_orientation(image, data))
-        opaque = _opaque(_eight_bits(image), "L" if channels == 1 else "RGB")
-        upright = opaque if turn is None else opaque.transpose(turn)
-        if upright.size != (size, size):
-            upright = upright.resize((size, size), Image.Resampling.BILINEAR)
+        square = _opaque(_eight_bits(image), "L" if channels == 1 else "RGB")
+        if square.size != (size, size):
+            # A side that the scale does not divide has a last pixel that is there in part.
+            box = draft[1] if draft else None
+            square = square.resize((size, size), Image.Resampling.BILINEAR, box)
+        upright = square if turn is None else square.transpose(turn)
         return np.asarray(upright, dtype=np.uint8).reshape(size, size, channels)
 
 

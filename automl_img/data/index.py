@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from automl_img.data import threads
-from automl_img.data.decode import DIGEST_BYTES, Header, inspect, quiet
+from automl_img.data import memo
+from automl_img.data.decode import DIGEST_BYTES
+from automl_img.data.headers import read_headers
 from automl_img.data.listing import SPLITS, LeftOut, Listing
 from automl_img.errors import DataError
 from automl_img.events import Listener, ignore
@@ -127,27 +129,28 @@ class DataIndex:
         )
 
 
-def read_index(listing: Listing, listener: Listener = ignore) -> DataIndex:
+def read_index(
+    listing: Listing, listener: Listener = ignore, cache: Path | None = None
+) -> DataIndex:
     """Read every file of ``listing`` once, for its header and its content's digest.
 
     What is no image is left out with its reason, and so is a class without any image left.
 
+    Args:
+        listing: where the files are.
+        listener: gets the progress.
+        cache: the root of the cache, where the next run finds what was read of files that are
+            untouched since; None remembers nothing.
+
     Raises:
         DataError: not one image can be used.
     """
-    headers: list[Header | str] = []
-    with quiet():
-        chunks = threads.in_chunks(
-            lambda rows: [_inspect(listing.paths[row]) for row in rows],
-            len(listing.paths),
-            threads.cores(),
-            listener,
-        )
-        for chunk in chunks:
-            headers.extend(chunk)
-    rows = [row for row, header in enumerate(headers) if isinstance(header, Header)]
-    good = [header for header in headers if isinstance(header, Header)]
-    bad = [LeftOut(listing.names[at], h) for at, h in enumerate(headers) if isinstance(h, str)]
+    memory = cache and memo.place(cache, listing.kind, listing.name, listing.paths)
+    found = read_headers(listing.paths, memory, listener)
+    good = np.ones(len(listing.paths), dtype=np.bool_)
+    good[list(found.reasons)] = False
+    rows = np.flatnonzero(good).tolist()
+    bad = [LeftOut(listing.names[row], found.reasons[row]) for row in sorted(found.reasons)]
     class_names = sorted({listing.labels[row] for row in rows}, key=natural)
     place = {name: at for at, name in enumerate(class_names)}
     lost = [class_left_out(name) for name in listing.classes if name not in place]
@@ -163,12 +166,10 @@ def read_index(listing: Listing, listener: Listener = ignore) -> DataIndex:
         labels=np.array([place[listing.labels[row]] for row in rows], dtype=np.int64),
         class_names=tuple(class_names),
         splits=_splits(listing, rows),
-        widths=np.array([header.width for header in good], dtype=np.int32),
-        heights=np.array([header.height for header in good], dtype=np.int32),
-        grey=np.array([header.grey for header in good], dtype=np.bool_),
-        digests=np.frombuffer(b"".join(header.digest for header in good), dtype=np.uint8).reshape(
-            -1, DIGEST_BYTES
-        ),
+        widths=found.widths[good],
+        heights=found.heights[good],
+        grey=found.grey[good],
+        digests=found.digests[good],
         left_out=(*images, *lost),
     )
 
@@ -183,13 +184,6 @@ def natural(name: str) -> tuple[list[str | int], str]:
 def class_left_out(name: str) -> LeftOut:
     """The note on a class that is not used."""
     return LeftOut(name, "no image of this class is left", "class")
-
-
-def _inspect(path: str) -> Header | str:
-    try:
-        return inspect(path)
-    except DataError as error:
-        return str(error)
 
 
 def _splits(listing: Listing, rows: list[int]) -> npt.NDArray[np.int8] | None:

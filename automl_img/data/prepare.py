@@ -100,7 +100,7 @@ def prepare(settings: SearchSettings, listener: Listener = ignore) -> Prepared:
     listener(Phase("looking for images"))
     listing = listing_of(settings.data, columns, cache, listener)
     listener(Phase(f"reading {len(listing.paths):,} images"))
-    index = read_index(listing, listener)
+    index = read_index(listing, listener, cache)
     if settings.limit_per_class is not None:
         index = index.limit_per_class(settings.limit_per_class, settings.seed)
     split = splits.cut(index, settings.seed)

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from automl_img.data.images import Selection
 from automl_img.data.listing import LeftOut
 from automl_img.data.pixels import build_pixels
 from automl_img.errors import DataError
@@ -20,7 +21,8 @@ class TestImages:
     """The test images, decoded.
 
     Attributes:
-        images: uint8, shape (images, side, side, channels).
+        images: ``Images``, uint8, shape (images, side, side, channels); to be read by rows, as they
+            may not fit in memory.
         labels: int64, shape (images,).
         names: one an image.
         left_out: those that cannot be decoded.
@@ -29,7 +31,7 @@ class TestImages:
     # Its name begins as that of a test does.
     __test__ = False
 
-    images: npt.NDArray[np.uint8]
+    images: Any
     labels: npt.NDArray[np.int64]
     names: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
@@ -79,7 +81,7 @@ class SealedTest:
         listener(Notice(f"{len(failed):,} of {self.count:,} test images were left out"))
         kept = np.setdiff1d(np.arange(self.count), np.array(list(failed), dtype=np.int64))
         kept_names = tuple(names[row] for row in kept.tolist())
-        return TestImages(pixels.images[kept], labels[kept], kept_names, left_out)
+        return TestImages(Selection(pixels.images, kept), labels[kept], kept_names, left_out)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("the test images stay in the process that prepared them")

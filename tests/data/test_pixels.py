@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
@@ -28,17 +27,17 @@ ROOT = Path(__file__).parents[2]
 BUILD = """
 import sys, time
 from pathlib import Path
-from automl_img.data import pixels
+from automl_img.data import pixels, worker
 from automl_img.data.index import read_index
 from automl_img.data.listing import Columns, listing_of
 index = read_index(listing_of(sys.argv[1], Columns(), Path(sys.argv[2])))
 events = []
-decode = pixels.decode
+decode = worker.decode
 def slowly(*args):
     print("decoding", flush=True)
     time.sleep(float(sys.argv[3]))
     return decode(*args)
-pixels.decode = slowly
+worker.decode = slowly
 built = pixels.build_pixels(index.paths, index.digests, 16, 3, Path(sys.argv[2]), events.append)
 print(built.folder, any("decoding" in str(event) for event in events), flush=True)
 """
@@ -77,7 +76,7 @@ def test_pixels_are_those_of_the_files_in_their_order(
 def test_more_images_than_a_chunk_keep_their_order(tmp_path: Path, private_cache: Path) -> None:
     for value in range(200):
         (tmp_path / "d" / str(value % 2)).mkdir(parents=True, exist_ok=True)
-        # Large enough for several threads.
+        # Large enough that it is more than one chunk.
         noise = np.random.default_rng(value).integers(0, 256, (64, 64), np.uint8)
         noise[:] = np.where(np.indices((64, 64)).sum(axis=0) % 7 == 0, noise, value)
         Image.fromarray(noise).save(tmp_path / "d" / str(value % 2) / f"{value:03d}.bmp")
@@ -218,15 +217,6 @@ def test_left_folders_of_other_keys_go_unless_someone_writes_them(tmp_path: Path
         subprocess.run([sys.executable, "-c", code, tmp_path / "new"], check=True, cwd=ROOT)
     folders = {path.name for path in tmp_path.iterdir() if path.is_dir()}
     assert folders == {".alive-1", "new"}
-
-
-def test_too_little_space_is_said_before_anything_is_written(
-    index: DataIndex, private_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(caches.shutil, "disk_usage", lambda path: usage(100, 99, 1))
-    with pytest.raises(DataError, match=r"need 0\.0 GB in the cache.*AUTOML_IMG_CACHE"):
-        build(index, private_cache)
 
 
 def test_a_cache_removed_under_a_search_is_one_sentence(tmp_path: Path) -> None:
