@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from automl_img.data.images import Images
 from automl_img.files import replacing, write_json
 from automl_img.runs import Run
 
@@ -51,13 +52,13 @@ def choose(
     return dict(sorted(chosen.items()))
 
 
-def write_thumbnails(run: Run | Path, images: np.ndarray, rows: Mapping[int, str]) -> list[Path]:
+def write_thumbnails(run: Run | Path, images: Images, rows: Mapping[int, str]) -> list[Path]:
     """Write ``thumbnails/000123.webp`` for each row, and ``thumbnails/groups.json``.
 
     Args:
         run: the run, or its folder.
         images: uint8, shape (images, height, width, channels): the test images in the order of
-            ``predictions/test.npz``; a memory map is read only at ``rows``.
+            ``predictions/test.npz``; read only at ``rows``.
         rows: group by row, as ``choose`` gives them.
     """
     from PIL import Image

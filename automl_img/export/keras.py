@@ -50,39 +50,35 @@ class ExportedModel:
 
 
 def export_keras(
-    trained: Any,
+    classifier: Any,
     class_names: tuple[str, ...],
     path: Path,
     samples: np.ndarray,
     expected: np.ndarray,
 ) -> None:
-    """Write the classifier inside ``trained`` to ``path``, without augmentation; nothing stays
-    there if it does not predict as ``trained`` does.
+    """Write ``classifier`` to ``path``; if the file predicts otherwise, nothing stays there.
 
     Args:
-        trained: see ``automl_img.models.hypermodel.ImageClassifier``.
+        classifier: from uint8 images to logits; see ``automl_img.models.network.serving_model``.
         samples: uint8 (images, size, size, channels), none of them a test image.
-        expected: probabilities that ``trained`` gives for them.
+        expected: probabilities that ``classifier`` gives for them.
 
     Raises:
         ExportError: the file, loaded again, predicts something else.
     """
     with replacing(path) as temporary:
-        serving_model(trained).save(temporary)
+        with_probabilities(classifier).save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(_CLASSES, json.dumps({"class_names": class_names}))
         check_parity(path, load_keras(temporary).predict(samples), expected)
 
 
-def serving_model(trained: Any) -> Any:
-    """A model from uint8 images to probabilities, out of the trained parts."""
+def with_probabilities(classifier: Any) -> Any:
+    """A model from uint8 images to probabilities, where ``classifier`` gives logits."""
     import keras
 
-    classifier = trained.get_layer("classifier")
-    pixels = keras.Input(trained.input_shape[1:], dtype="uint8", name="pixels")
-    logits = classifier(keras.layers.Rescaling(1.0, name="as_float")(pixels))
-    probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(logits)
-    return keras.Model(pixels, probabilities, name="automl_img")
+    softmax = keras.layers.Softmax(dtype="float32", name="probabilities")
+    return keras.Model(classifier.input, softmax(classifier.output), name="automl_img")
 
 
 def load_keras(path: Path) -> ExportedModel:

@@ -1,7 +1,13 @@
-"""Random changes to training images, inside the compiled step, one strength over all of them."""
+"""Random changes to training images, inside the compiled step, one strength over all of them.
+
+One layer of our own and not Keras's one after the other: theirs take their amounts as numbers, so
+each strength would be another graph, and each resamples the image once more. Here the amounts are
+a variable, and all of the geometry is one affine transform and one interpolation.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from automl_img.space.dimensions import Choice, Dimension, Float
@@ -63,63 +69,19 @@ def amounts(params: Params, flips: bool, channels: int) -> dict[str, float]:
     return result
 
 
-def augmentation(amount: dict[str, float], seed: int) -> Any:
-    """The layers as a ``keras.Sequential`` on float images in [0, 255]; None if nothing changes.
+def augmentation(amount: Mapping[str, float], always: bool = False) -> Any:
+    """A layer on float images in [0, 255], shape (batch, side, side, channels), that changes each
+    image on its own; None if nothing changes.
 
-    Geometry comes first and cut-out last, so that the hole keeps its edges. Empty borders are
-    filled by reflection. A random crop is a zoom into the image by up to ``crop`` and a shift.
+    Args:
+        amount: of every change, as ``amounts`` gives them.
+        always: change the images also where a model predicts.
     """
-    import keras
+    from automl_img.models.layers import Augmentation
 
-    seeds = iter(range(seed, seed + len(amount)))
-    changes = [_layer(name, value, next(seeds)) for name, value in amount.items() if value > 0]
-    if not changes:
+    names = tuple(name for name, value in amount.items() if value > 0)
+    if not names:
         return None
-    scaled = [keras.layers.Rescaling(1 / 255), *changes, keras.layers.Rescaling(255.0)]
-    return keras.Sequential(scaled, name="augmentation")
-
-
-def _layer(name: str, value: float, seed: int) -> Any:
-    from keras import layers
-
-    unit = {"value_range": (0.0, 1.0), "seed": seed}
-    border = {"fill_mode": "reflect", "seed": seed}
-    match name:
-        case "horizontal_flip" | "vertical_flip":
-            return layers.RandomFlip(name.removesuffix("_flip"), seed=seed)
-        case "shift":
-            return layers.RandomTranslation(value, value, **border)
-        case "rotation":
-            return layers.RandomRotation(value, **border)
-        case "shear":
-            return layers.RandomShear(value, value, **border)
-        case "zoom":
-            return layers.RandomZoom((-value, value), **border)
-        case "crop":
-            inside = {"fill_mode": "reflect"}
-            return _sequence(
-                layers.RandomZoom((-value, 0.0), seed=seed, **inside),
-                layers.RandomTranslation(value / 2, value / 2, seed=seed + 1000, **inside),
-            )
-        case "brightness":
-            return layers.RandomBrightness(value, **unit)
-        case "contrast":
-            return layers.RandomContrast(value, **unit)
-        case "saturation":
-            return layers.RandomSaturation((0.5 - value / 2, 0.5 + value / 2), **unit)
-        case "noise":
-            # Held in [0, 1] like the images of a camera; images without noise lie there already.
-            return _sequence(layers.GaussianNoise(value, seed=seed), layers.ReLU(max_value=1.0))
-        case "blur":
-            # A single number would be drawn from 0 on: the probability for each image, and one
-            # sigma for the whole batch.
-            return layers.RandomGaussianBlur((value, value), 3, (1.0, 1.0), **unit)
-        case "cutout":
-            return layers.RandomErasing((1.0, 1.0), (0.0, value**2), fill_value=0.5, **unit)
-    raise ValueError(f"no layer for the augmentation {name!r}")
-
-
-def _sequence(*layers: Any) -> Any:
-    import keras
-
-    return keras.Sequential(list(layers))
+    layer = Augmentation(names, always)
+    layer.set(amount)
+    return layer

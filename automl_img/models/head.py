@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from automl_img.space.dimensions import Choice, Dimension, Float, Int
@@ -18,48 +18,65 @@ HYPERPARAMETERS: tuple[Dimension, ...] = (
 )
 
 
-def attach(features: Any, classes: int, params: Params, seed: int) -> Any:
-    """Logits, shape (batch, classes), from a feature map of shape (batch, height, width, filters).
+def pooling(params: Params) -> Any:
+    """The layer from a feature map, shape (batch, height, width, filters), to (batch, filters)."""
+    from keras import layers
 
-    Global pooling, normalisation of the pooled features (as for linear probes in
-    https://arxiv.org/abs/2111.06377, appendix A), a hidden layer where ``head.units`` is above 0,
-    dropout, one linear layer.
+    kinds = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
+    return kinds[str(params["head.pooling"])](name="pooling")
+
+
+def build_head(filters: int, classes: int, params: Params, serving: bool = False) -> Any:
+    """A model named "head" from pooled features, shape (batch, filters), to logits, shape (batch,
+    classes).
+
+    Normalisation of the features (as for linear probes in https://arxiv.org/abs/2111.06377,
+    appendix A), a hidden layer where ``head.units`` is above 0, dropout, one linear layer.
+
+    Args:
+        serving: leave out what only training needs.
     """
+    import keras
     from keras import initializers, layers
 
-    pooled = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
-    x = pooled[str(params["head.pooling"])](name="pooling")(features)
+    features = keras.Input((filters,), name="pooled")
     # The one linear layer learns from features of any backbone at the same pace.
-    x = layers.BatchNormalization(momentum=0.9, center=False, scale=False, name="normalized")(x)
+    x = layers.BatchNormalization(momentum=0.9, center=False, scale=False, name="normalized")(
+        features
+    )
     if params["head.units"]:
-        start = initializers.HeNormal(seed=seed)
-        x = layers.Dense(params["head.units"], "relu", kernel_initializer=start, name="hidden")(x)
-    if params["head.dropout"]:
-        x = layers.Dropout(params["head.dropout"], seed=seed, name="dropout")(x)
+        x = layers.Dense(
+            params["head.units"], "relu", kernel_initializer="he_normal", name="hidden"
+        )(x)
+    if params["head.dropout"] and not serving:
+        from automl_img.models.layers import Dropout
+
+        x = Dropout(name="dropout")(x)
     # Small, so that training starts from even odds.
-    start = initializers.RandomNormal(stddev=0.01, seed=seed + 1)
+    start = initializers.RandomNormal(stddev=0.01)
     # float32 under mixed precision too: the loss needs it.
-    return layers.Dense(classes, kernel_initializer=start, dtype="float32", name="logits")(x)
+    logits = layers.Dense(classes, kernel_initializer=start, dtype="float32", name="logits")
+    return keras.Model(features, logits(x), name="head")
 
 
-def regularize(model: Any, params: Params) -> None:
-    """Put L1 and L2 on every trainable kernel of ``model``, the backbone's included.
+def regularize(variables: Iterable[Any], regularizer: Any) -> None:
+    """Put ``regularizer`` on every kernel among trainable ``variables``, the backbone's included.
 
     Biases and the scales of normalisation are left alone, as is usual.
     """
-    from keras import regularizers
-
-    l1, l2 = float(params["regularization.l1"]), float(params["regularization.l2"])
-    for variable in model.trainable_variables:
+    for variable in variables:
         if variable.name.endswith("kernel"):
-            variable.regularizer = regularizers.L1L2(l1, l2) if l1 or l2 else None
+            variable.regularizer = regularizer
 
 
-def cross_entropy(smoothing: float) -> Callable[[Any, Any], Any]:
+def cross_entropy(smoothing: Any) -> Callable[[Any, Any], Any]:
     """Cross-entropy of integer labels, shape (batch,), and logits, shape (batch, classes).
 
     With label smoothing the true class has 1 - smoothing + smoothing / classes
     (https://arxiv.org/abs/1512.00567).
+
+    Args:
+        smoothing: a number, or a variable of Keras.
     """
     from keras import ops
 

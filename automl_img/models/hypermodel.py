@@ -2,45 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 import keras_tuner
 
-from automl_img.models import backbones
-from automl_img.models.augment import amounts, augmentation
-from automl_img.models.head import attach, cross_entropy, regularize
-from automl_img.models.optimizer import build_optimizer
-from automl_img.plugins import leaves
+from automl_img.models.network import ImageFacts, training_model
 from automl_img.space.dimensions import Choice, Dimension, Float, Int, SearchSpace
 from automl_img.trials import Params
 
 
-@dataclass(frozen=True)
-class ImageFacts:
-    """What a model must know about the data.
-
-    Attributes:
-        image_size: side in pixels.
-        channels: 1 (grey) or 3 (RGB).
-        classes: how many, at least 2.
-        flips: whether a mirrored image keeps its class.
-    """
-
-    image_size: int
-    channels: int
-    classes: int
-    flips: bool
-
-
 class ImageClassifier(keras_tuner.HyperModel):  # type: ignore[misc]
-    """Builds and compiles the classifier of one point of the space.
-
-    The model takes uint8 images of shape (batch, size, size, channels) and gives logits of shape
-    (batch, classes). It is augmentation, then a layer named "classifier", which holds everything
-    that is exported: preprocessing, backbone, head.
-    """
+    """Builds the classifier of one point of the space."""
 
     def __init__(
         self,
@@ -63,58 +36,14 @@ class ImageClassifier(keras_tuner.HyperModel):  # type: ignore[misc]
         self.seed = seed
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        """The compiled model of the values in ``hp``."""
+        """The compiled model of the values in ``hp``, from uint8 images of shape (batch, size,
+        size, channels) to logits of shape (batch, classes)."""
         if self.space is not None:
             register(self.space.dimensions, hp)
         params = _active(self.space, dict(hp.values))
-        keras.utils.set_random_seed(self.seed)
-        model = self._assemble(params)
-        compile_model(model, params)
+        model = training_model(params, self.facts, self.weights)
+        model.start(params, self.seed)
         return model
-
-    def _assemble(self, params: Params) -> keras.Model:
-        facts, name = self.facts, str(params["backbone"])
-        family = next(leaf for leaf in leaves(backbones) if name in leaf.VARIANTS)
-        backbone = family.build(
-            name, facts.image_size, facts.channels, params, self.weights, self.seed
-        )
-        shape = (facts.image_size, facts.image_size, facts.channels)
-        images = keras.Input(shape, name="images")
-        logits = attach(backbone(images), facts.classes, params, self.seed)
-        classifier = keras.Model(images, logits, name="classifier")
-
-        pixels = keras.Input(shape, dtype="uint8", name="pixels")
-        x = keras.layers.Rescaling(1.0, name="as_float")(pixels)
-        augment = augmentation(amounts(params, facts.flips, facts.channels), self.seed)
-        if augment is not None:
-            x = augment(x)
-        return keras.Model(pixels, classifier(x), name="trained")
-
-
-def compile_model(model: keras.Model, params: Params) -> None:
-    """Give ``model`` a new optimizer, its loss and its regularisation, as ``params`` ask."""
-    regularize(model, params)
-    model.compile(
-        optimizer=build_optimizer(params),
-        loss=cross_entropy(float(params["label_smoothing"])),
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        # XLA adds to the time of tracing; where it pays is for a benchmark to say.
-        jit_compile="auto" if keras.backend.backend() == "jax" else False,
-    )
-
-
-def set_backbone_trainable(model: keras.Model, trainable: bool) -> None:
-    """Freeze all of the backbone, or free what ``frozen_layers`` leaves; compile afterwards."""
-    if trains_backbone(model):
-        model.get_layer("classifier").get_layer("backbone").get_layer(
-            "suffix"
-        ).trainable = trainable
-
-
-def trains_backbone(model: keras.Model) -> bool:
-    """Whether a pretrained backbone has a part that ``frozen_layers`` leaves free."""
-    backbone = model.get_layer("classifier").get_layer("backbone")
-    return any(layer.name == "suffix" for layer in backbone.layers)
 
 
 def bind(params: Params) -> keras_tuner.HyperParameters:

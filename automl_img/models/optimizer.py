@@ -32,22 +32,37 @@ PLATEAU_FACTOR = 0.3
 
 
 def build_optimizer(params: Params) -> Any:
-    """The Keras optimizer of ``params``; the trainer sets its rate epoch by epoch."""
+    """The Keras optimizer of ``params``, not yet with their values; see ``start_optimizer``."""
+    import keras
     from keras import optimizers
 
-    rate = float(params["optimizer.learning_rate"])
     match params["optimizer.name"]:
         case "sgd":
-            return optimizers.SGD(rate, momentum=float(params["optimizer.momentum"]), nesterov=True)
+            return optimizers.SGD(momentum=float(params["optimizer.momentum"]), nesterov=True)
         case "rmsprop":
-            return optimizers.RMSprop(rate, momentum=float(params["optimizer.momentum"]))
+            return optimizers.RMSprop(momentum=float(params["optimizer.momentum"]))
         case "adamw":
-            decay = float(params["optimizer.weight_decay"])
-            optimizer = optimizers.AdamW(rate, weight_decay=decay)
+            optimizer = optimizers.AdamW()
             optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+            # A variable in place of the number that Keras keeps.
+            optimizer.weight_decay = keras.Variable(0.0, trainable=False, name="weight_decay")
             return optimizer
         case _:
-            return optimizers.Adam(rate)
+            return optimizers.Adam()
+
+
+def start_optimizer(optimizer: Any, params: Params) -> None:
+    """Forget all that ``optimizer``, built, has averaged, and take the values of ``params``.
+
+    The trainer sets the rate epoch by epoch.
+    """
+    from keras import ops
+
+    for variable in optimizer.variables:
+        variable.assign(ops.zeros(variable.shape, variable.dtype))
+    optimizer.learning_rate = float(params["optimizer.learning_rate"])
+    if params["optimizer.name"] == "adamw":
+        optimizer.weight_decay.assign(float(params["optimizer.weight_decay"]))
 
 
 def learning_rate(

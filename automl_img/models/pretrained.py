@@ -90,13 +90,11 @@ class Family:
         channels: int,
         params: Params,
         weights: str | None,
-        seed: int,
     ) -> Any:
         """See ``automl_img.models.backbones``.
 
         Args:
             weights: file with the weights of the network without its top; None starts at random.
-            seed: not used: the initial weights come from ``keras.utils.set_random_seed``.
 
         Raises:
             WeightsError: the file does not fit the network.

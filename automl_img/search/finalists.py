@@ -123,13 +123,13 @@ def export_winner(run: Run, trainer: Trainer) -> Path:
     Raises:
         ExportError: they differ.
     """
-    rows = np.flatnonzero(trainer.labels >= 0)[:_PARITY_IMAGES]
+    rows = np.flatnonzero(trainer.data.labels >= 0)[:_PARITY_IMAGES]
     export_keras(
-        trainer.model,
+        trainer.serving,
         trainer.spec.class_names,
         run.model,
-        np.asarray(trainer.images[rows]),
-        predict_rows(trainer.model, trainer.images, rows),
+        np.asarray(trainer.data.images[rows]),
+        predict_rows(trainer.serving, trainer.data.images, rows),
     )
     return run.model
 

@@ -15,10 +15,12 @@ from automl_img.trials import EpochResult
 FILE = "checkpoint.npz"
 
 
-def save(folder: Path, model: Any, results: list[EpochResult]) -> None:
-    """Keep weights, optimizer state and results; the file is whole or the old one stays."""
+def save(folder: Path, state: list[Any], results: list[EpochResult]) -> None:
+    """Keep the variables of ``state`` and the results; the file is whole or the old one stays."""
+    from keras import ops
+
     arrays: dict[str, Any] = {
-        f"v{place}": np.asarray(value) for place, value in enumerate(_state(model))
+        f"v{place}": ops.convert_to_numpy(variable) for place, variable in enumerate(state)
     }
     text = json.dumps([dataclasses.asdict(result) for result in results])
     with replacing(folder / FILE) as temporary:
@@ -33,25 +35,12 @@ def saved_results(folder: Path) -> list[EpochResult]:
         return [EpochResult(**values) for values in json.loads(str(arrays["results"]))]
 
 
-def restore(folder: Path, model: Any) -> None:
-    """Put the kept weights and optimizer state into ``model``, built and compiled as when saved."""
+def restore(folder: Path, state: list[Any]) -> None:
+    """Put the kept values into the variables of ``state``, the same as when saved."""
     with np.load(folder / FILE, allow_pickle=False) as arrays:
-        for place, variable in enumerate(_variables(model)):
+        for place, variable in enumerate(state):
             variable.assign(arrays[f"v{place}"])
 
 
 def remove(folder: Path) -> None:
     (folder / FILE).unlink(missing_ok=True)
-
-
-def _state(model: Any) -> list[Any]:
-    from keras import ops
-
-    return [ops.convert_to_numpy(variable) for variable in _variables(model)]
-
-
-def _variables(model: Any) -> list[Any]:
-    # The optimizer makes its variables at the first step, unless asked.
-    if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
-    return [*model.variables, *model.optimizer.variables]

@@ -11,24 +11,35 @@ from automl_img.data.batches import Batches
 
 
 class TrainingFeed(keras.utils.PyDataset):  # type: ignore[misc]
-    """One epoch of training batches.
+    """Training batches of one epoch.
 
-    Items are (images, labels, weights): uint8 (batch, size, size, channels), int64 (batch,) and
-    float32 (batch,), the weight of each image's class.
+    Items are (images, labels, weights): uint8 (batch, size, size, channels) or features, int64
+    (batch,) and, where classes are weighted, float32 (batch,), the weight of each image's class.
     """
 
-    def __init__(self, batches: Batches, epoch: int, class_weights: tuple[float, ...]) -> None:
+    def __init__(
+        self,
+        batches: Batches,
+        epoch: int,
+        class_weights: tuple[float, ...] = (),
+        numbers: range | None = None,
+    ) -> None:
+        """
+        Args:
+            numbers: of the batches; None takes all of the epoch.
+        """
         # One thread ahead of the training step, which reads the next batch while it computes.
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=4)
         self._batches = batches
         self._epoch = epoch
+        self._numbers = range(len(batches)) if numbers is None else numbers
         self._weights = np.asarray(class_weights, dtype=np.float32)
 
     def __len__(self) -> int:
-        return len(self._batches)
+        return len(self._numbers)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        images, labels = self._batches.batch(self._epoch, index)
+        images, labels = self._batches.batch(self._epoch, self._numbers[index])
         if not len(self._weights):
             return images, labels
         return images, labels, self._weights[labels]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import math
-from typing import Any
 
 import keras
 
@@ -13,34 +12,20 @@ from automl_img.errors import Diverged, OutOfMemory, TrialFailed
 _OUT_OF_MEMORY = ("MemoryError", "ResourceExhaustedError", "OutOfMemoryError", "OutOfMemory")
 
 
-class DivergenceGuard(keras.callbacks.Callback):  # type: ignore[misc]
-    """Ends the epoch at the first batch whose loss is not a finite number.
-
-    Keras gives the mean over the epoch so far, in which one such loss stays visible.
+def check_finite(loss: float, epoch: int, learning_rate: float) -> None:
     """
+    Args:
+        loss: a mean, in which one loss that is not finite stays visible.
+        epoch: from 1.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.diverged = False
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        if not math.isfinite(float((logs or {}).get("loss", 0.0))):
-            self.diverged = True
-            self.model.stop_training = True
-
-    def check(self, epoch: int, learning_rate: float, val_loss: float | None = None) -> None:
-        """
-        Args:
-            val_loss: shows what the last step of an epoch did, after the last training loss.
-
-        Raises:
-            Diverged: the epoch that ended saw a loss that is not finite.
-        """
-        if self.diverged or not math.isfinite(val_loss or 0.0):
-            raise Diverged(
-                f"the loss was not a finite number in epoch {epoch} (learning rate "
-                f"{learning_rate:.2g}); a lower learning rate avoids it"
-            )
+    Raises:
+        Diverged: the loss is not a finite number.
+    """
+    if not math.isfinite(loss):
+        raise Diverged(
+            f"the loss was not a finite number in epoch {epoch} (learning rate "
+            f"{learning_rate:.2g}); a lower learning rate avoids it"
+        )
 
 
 def as_trial_failure(error: Exception) -> TrialFailed:
@@ -56,12 +41,12 @@ def as_trial_failure(error: Exception) -> TrialFailed:
 
 
 def release_memory() -> None:
-    """Give back what a trial held, so that a worker does not grow from trial to trial.
+    """Give back what nobody holds any more, so that a worker does not grow from trial to trial.
 
     TensorFlow keeps every ``tf.custom_gradient`` of a graph in a global registry, 18 to 21 MB a
-    trial (https://github.com/tensorflow/tensorflow/issues/97697); they are taken out by hand.
+    trial (https://github.com/tensorflow/tensorflow/issues/97697); they are taken out by hand. They
+    serve only while a graph is traced, so graphs that are kept do not miss them.
     """
-    keras.backend.clear_session()
     if keras.backend.backend() == "tensorflow":
         from tensorflow.python.framework import ops
 
@@ -69,3 +54,36 @@ def release_memory() -> None:
         for name in [name for name in registry if name.startswith("CustomGradient")]:
             del registry[name]
     gc.collect()
+
+
+def gpu_peak_bytes(forget: bool = False) -> int | None:
+    """The most memory of the first GPU that this process has held; None without a GPU.
+
+    Args:
+        forget: count anew from here on.
+    """
+    match keras.backend.backend():
+        case "tensorflow":
+            import tensorflow as tf
+
+            if not tf.config.list_physical_devices("GPU"):
+                return None
+            peak = tf.config.experimental.get_memory_info("GPU:0")["peak"]
+            if forget:
+                tf.config.experimental.reset_memory_stats("GPU:0")
+        case "torch":
+            import torch
+
+            if not torch.cuda.is_available():
+                return None
+            peak = torch.cuda.max_memory_allocated()
+            if forget:
+                torch.cuda.reset_peak_memory_stats()
+        case _:
+            import jax
+
+            if jax.default_backend() != "gpu":
+                return None
+            # JAX cannot be told to forget.
+            peak = jax.devices()[0].memory_stats()["peak_bytes_in_use"]
+    return int(peak)

@@ -4,62 +4,112 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from automl_img.data.batches import Batches, evaluation_batches
-from automl_img.data.pixels import PixelCache
+from automl_img.data.batches import evaluation_batches
 from automl_img.files import replacing
-from automl_img.models.hypermodel import (
-    ImageClassifier,
-    ImageFacts,
-    bind,
-    compile_model,
-    set_backbone_trainable,
-    trains_backbone,
+from automl_img.models.network import (
+    TrainingModel,
+    copy_weights,
+    head_alone,
+    serving_model,
+    training_model,
 )
 from automl_img.models.optimizer import learning_rate
 from automl_img.training import checkpoint
 from automl_img.training.feed import TrainingFeed
-from automl_img.training.guards import DivergenceGuard
-from automl_img.trials import EpochResult, TrialSpec
+from automl_img.training.graphs import GraphCache, key_of
+from automl_img.training.guards import check_finite, gpu_peak_bytes
+from automl_img.training.inputs import Inputs, TrialImages, inputs_of
+from automl_img.trials import EpochResult, Params, TrialSpec
 
 VALIDATION = "validation.npz"
+# A trial that is cut off loses at most so much work; a short one pays for no checkpoint.
+CHECKPOINT_SECONDS = 10.0
+# Divergence is noticed after so many steps, at the latest.
+_STEPS_AT_ONCE = 1000
 _EVALUATION_BATCH = 128
+_FEATURES_AT_ONCE = 1024
+
+
+@dataclass(frozen=True)
+class _Phase:
+    """The head alone, or all that is not frozen."""
+
+    inputs: Inputs
+    model: TrainingModel
+    traces: int
 
 
 class Trainer:
     """One trial. After ``epochs`` was run through, the attributes tell how it went.
 
     Attributes:
-        model: the compiled model, see ``ImageClassifier``.
         results: of the epochs so far.
         stop_reason: "finished" or "early stopping".
-        ms_per_image: the fastest validation pass so far, in milliseconds an image.
+        ms_per_image: the fastest validation pass so far, in milliseconds an image, what is kept of
+            the frozen part included.
+        notice: what the user should know, in a sentence, or None.
     """
 
-    def __init__(self, spec: TrialSpec) -> None:
+    def __init__(
+        self,
+        spec: TrialSpec,
+        graphs: GraphCache | None = None,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    ) -> None:
+        """
+        Args:
+            graphs: of the worker, which keeps them from trial to trial; None keeps none.
+            checkpoint_seconds: between two checkpoints there is at least so much time.
+        """
         self.spec = spec
         self.folder = Path(spec.folder)
-        self.images = PixelCache(Path(spec.pixels)).images
-        with np.load(spec.rows, allow_pickle=False) as rows:
-            self.labels = rows["labels"]
-            train, self.validation = rows["train"], rows["validation"]
-        if spec.train_on_all:
-            train, self.validation = np.concatenate([train, self.validation]), train[:0]
-        batch_size = int(spec.params["batch_size"])
-        self.batches = Batches(self.images, self.labels, train, batch_size, spec.seed)
-        self.results: list[EpochResult] = []
+        self.data = TrialImages(spec)
+        self.facts = self.data.facts(spec)
+        self.results: list[EpochResult] = checkpoint.saved_results(self.folder)
         self.stop_reason = "finished"
         self.ms_per_image: float | None = None
-        self.model = self._build()
+        self.notice: str | None = None
+        self._graphs = graphs or GraphCache()
+        self._alone = head_alone(spec.params)
+        self._head_epochs = int(spec.params["fine_tune.head_epochs"]) if self._alone else 0
+        self._traced_before = 0
+        gpu_peak_bytes(forget=True)
+        self._phase = self._enter_phase(max(len(self.results) - 1, 0))
+        self._saved, self._between = time.monotonic(), checkpoint_seconds
+
+    @property
+    def model(self) -> TrainingModel:
+        """What is trained at present: of a frozen part only what is not kept as features."""
+        return self._phase.model
 
     @property
     def parameters(self) -> int:
-        return int(self.model.count_params())
+        """Of the whole classifier, frozen ones included."""
+        return self._phase.inputs.frozen_parameters + self.model.parameters
+
+    @property
+    def graphs_traced(self) -> int:
+        """Compiled functions that were traced for this trial and not found in the worker."""
+        phase = self._phase
+        return self._traced_before + phase.model.traces - phase.traces + phase.inputs.traced
+
+    @property
+    def gpu_peak_bytes(self) -> int | None:
+        """The most GPU memory held since the trial began; None without a GPU."""
+        return gpu_peak_bytes()
+
+    @cached_property
+    def serving(self) -> Any:
+        """The whole classifier as trained by now, from uint8 images to logits, float32."""
+        return serving_model(self.spec.params, self.facts, self.spec.weights, self.model)
 
     def epochs(self) -> Iterator[EpochResult]:
         """Train, and yield the result of each epoch, going on from a checkpoint if there is one.
@@ -67,65 +117,54 @@ class Trainer:
         A resumed trial yields its last result again: its report may have been lost.
 
         Raises:
-            Diverged: at the first loss that is not finite.
+            Diverged: when the loss is not finite.
         """
-        self.results = checkpoint.saved_results(self.folder)
         start = len(self.results)
-        self._enter_phase(max(start - 1, 0))
         if start:
-            checkpoint.restore(self.folder, self.model)
+            checkpoint.restore(self.folder, self.model.state())
             yield self.results[-1]
         for epoch in range(start, self.spec.max_epochs):
             if self._stops_early():
                 self.stop_reason = "early stopping"
                 break
             if epoch and epoch == self._head_epochs:
-                self._enter_phase(epoch)
+                self._phase = self._enter_phase(epoch)
             self.results.append(self._train_epoch(epoch))
             if not self.spec.train_on_all and epoch + 1 < self.spec.max_epochs:
-                checkpoint.save(self.folder, self.model, self.results)
+                self._checkpoint()
             yield self.results[-1]
         checkpoint.remove(self.folder)
 
-    @property
-    def _head_epochs(self) -> int:
-        """Epochs of the head alone; none where the backbone stays frozen anyway."""
-        asked = int(self.spec.params.get("fine_tune.head_epochs", 0))
-        return asked if trains_backbone(self.model) else 0
-
-    def _build(self) -> Any:
-        spec = self.spec
-        size, channels = self.images.shape[1], self.images.shape[3]
-        facts = ImageFacts(size, channels, len(spec.class_names), spec.flips)
-        return ImageClassifier(facts, weights=spec.weights, seed=spec.seed).build(bind(spec.params))
-
-    def _enter_phase(self, epoch: int) -> None:
+    def _enter_phase(self, epoch: int) -> _Phase:
         """The head alone for the first epochs, then what is not frozen, with a new optimizer."""
-        if self._head_epochs:
-            set_backbone_trainable(self.model, epoch >= self._head_epochs)
-            compile_model(self.model, self.spec.params)
+        spec, facts = self.spec, self.facts
+        params: Params = self._alone if self._alone and epoch < self._head_epochs else spec.params
+        inputs, notice = inputs_of(spec, params, self.data, facts)
+        self.notice = notice or self.notice
+        model = self._graphs.get(
+            key_of(params, facts, spec.weights, inputs.kept, spec.precision),
+            lambda: training_model(params, facts, spec.weights, inputs.kept),
+        )
+        traces = model.traces
+        model.start(params, spec.seed)
+        if hasattr(self, "_phase"):
+            copy_weights(self.model.head, model.head)
+            self._traced_before = self.graphs_traced
+        return _Phase(inputs, model, traces)
 
     def _train_epoch(self, epoch: int) -> EpochResult:
         started = time.perf_counter()
         rate = self._rate(epoch)
         self.model.optimizer.learning_rate = rate
-        guard = DivergenceGuard()
-        history = self.model.fit(
-            TrainingFeed(self.batches, epoch, self.spec.class_weights),
-            initial_epoch=epoch,
-            epochs=epoch + 1,
-            callbacks=[guard],
-            shuffle=False,
-            verbose=0,
-        ).history
-        guard.check(epoch + 1, rate)
+        loss, accuracy = self._fit(epoch, rate)
         probabilities = self._validate()
         val_loss, val_accuracy = self._score(probabilities)
-        guard.check(epoch + 1, rate, val_loss)
+        # Shows what the last step did, after the last training loss.
+        check_finite(val_loss or 0.0, epoch + 1, rate)
         result = EpochResult(
             epoch=epoch + 1,
-            loss=float(history["loss"][-1]),
-            accuracy=float(history["accuracy"][-1]),
+            loss=loss,
+            accuracy=accuracy,
             val_loss=val_loss,
             val_accuracy=val_accuracy,
             seconds=time.perf_counter() - started,
@@ -135,6 +174,25 @@ class Trainer:
             with replacing(self.folder / VALIDATION) as temporary:
                 np.savez(temporary, probabilities=probabilities)
         return result
+
+    def _fit(self, epoch: int, rate: float) -> tuple[float, float]:
+        """Mean loss and accuracy of an epoch of steps."""
+        batches = self._phase.inputs.batches(epoch)
+        means, counts = [], []
+        for start in range(0, len(batches), _STEPS_AT_ONCE):
+            stop = min(start + _STEPS_AT_ONCE, len(batches))
+            feed = TrainingFeed(batches, epoch, self.spec.class_weights, range(start, stop))
+            history = self.model.fit(feed, shuffle=False, verbose=0).history
+            means.append((history["loss"][-1], history["accuracy"][-1]))
+            counts.append(stop - start)
+            check_finite(means[-1][0], epoch + 1, rate)
+        loss, accuracy = np.average(means, axis=0, weights=counts)
+        return float(loss), float(accuracy)
+
+    def _checkpoint(self) -> None:
+        if time.monotonic() - self._saved >= self._between:
+            checkpoint.save(self.folder, self.model.state(), self.results)
+            self._saved = time.monotonic()
 
     def _rate(self, epoch: int) -> float:
         if self.spec.learning_rates:
@@ -149,11 +207,14 @@ class Trainer:
 
     def _validate(self) -> np.ndarray:
         """Class probabilities of the validation images; no rows where there are none."""
-        if not len(self.validation):
+        inputs = self._phase.inputs
+        array, rows = inputs.validation()
+        if not len(rows):
             return np.zeros((0, len(self.spec.class_names)), np.float32)
         started = time.perf_counter()
-        probabilities = predict_rows(self.model, self.images, self.validation)
-        each = 1000 * (time.perf_counter() - started) / len(self.validation)
+        batch = _EVALUATION_BATCH if inputs.kept is None else _FEATURES_AT_ONCE
+        probabilities = predict_rows(self.model, array, rows, batch)
+        each = 1000 * (time.perf_counter() - started) / len(rows) + inputs.frozen_ms_per_image()
         self.ms_per_image = min(each, self.ms_per_image or each)
         return probabilities
 
@@ -161,7 +222,7 @@ class Trainer:
         """(cross-entropy, accuracy) of the validation images."""
         if not len(probabilities):
             return None, None
-        labels = self.labels[self.validation]
+        labels = self.data.labels[self.data.validation]
         chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
         loss = float(-np.log(np.maximum(chosen, 1e-12)).mean())
         accuracy = float((probabilities.argmax(axis=1) == labels).mean())
@@ -176,16 +237,18 @@ class Trainer:
         return len(scores) - 1 - best >= int(self.spec.params["early_stopping.patience"])
 
 
-def predict_rows(model: Any, images: Any, rows: Any) -> np.ndarray:
+def predict_rows(
+    model: Any, images: Any, rows: Any, batch_size: int = _EVALUATION_BATCH
+) -> np.ndarray:
     """Class probabilities, float32 of shape (rows, classes), of the given rows of ``images``.
 
     Args:
-        model: gives logits for uint8 images.
-        images: uint8 (images, size, size, channels), memory-mapped or not.
+        model: gives logits for uint8 images, or for what else ``images`` has.
+        images: (images, ...), memory-mapped or not.
         rows: int64 (rows,).
     """
     parts = []
-    for batch, count in evaluation_batches(images, rows, _EVALUATION_BATCH):
+    for batch, count in evaluation_batches(images, rows, batch_size):
         logits = keras.ops.convert_to_numpy(model.predict_on_batch(batch))[:count]
         shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
         parts.append(shifted / shifted.sum(axis=1, keepdims=True))

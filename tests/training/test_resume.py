@@ -12,16 +12,15 @@ import numpy as np
 import pytest
 
 from automl_img.training import checkpoint
-from automl_img.training.trainer import Trainer
 from automl_img.trials import EpochResult, TrialSpec
-from tests.training.trials import curve, train, with_
+from tests.training.trials import curve, train, trainer_of, with_
 
 PLATEAU = {"optimizer__schedule": "plateau", "augment__rotation": "0.1", "head__dropout": "0.5"}
 
 
 def interrupted(spec: TrialSpec, after: int) -> None:
     """Train ``after`` epochs and drop the trial, as a killed worker does."""
-    trainer = Trainer(spec)
+    trainer = trainer_of(spec)
     for result in trainer.epochs():
         if result.epoch == after:
             return
@@ -44,7 +43,7 @@ def test_a_resumed_trial_goes_on_as_if_nothing_had_happened(
 def test_a_finished_trial_whose_last_report_was_lost_trains_its_last_epoch_again(
     spec: TrialSpec,
 ) -> None:
-    trainer = Trainer(spec)
+    trainer = trainer_of(spec)
     for result in trainer.epochs():
         if result.epoch == 3:
             break
@@ -56,9 +55,9 @@ def test_a_finished_trial_whose_last_report_was_lost_trains_its_last_epoch_again
 def test_a_writer_that_fails_leaves_the_old_checkpoint(
     spec: TrialSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, folder = Trainer(spec).model, Path(spec.folder)
+    state, folder = trainer_of(spec).model.state(), Path(spec.folder)
     results = [EpochResult(epoch, 1.0, 0.5, 1.0, 0.5, 0.1, 0.01) for epoch in (1, 2)]
-    checkpoint.save(folder, model, results[:1])
+    checkpoint.save(folder, state, results[:1])
     before = (folder / checkpoint.FILE).read_bytes()
     write = np.savez
 
@@ -70,7 +69,7 @@ def test_a_writer_that_fails_leaves_the_old_checkpoint(
     with monkeypatch.context() as patch:
         patch.setattr(np, "savez", full_disk)
         with pytest.raises(OSError, match="No space"):
-            checkpoint.save(folder, model, results)
+            checkpoint.save(folder, state, results)
     assert (folder / checkpoint.FILE).read_bytes() == before
     assert [path.name for path in folder.iterdir()] == [checkpoint.FILE]
     assert checkpoint.saved_results(folder) == results[:1]
@@ -98,7 +97,7 @@ from automl_img.training.trainer import Trainer
 from automl_img.trials import TrialSpec
 values = json.loads(sys.argv[1])
 values["class_names"] = tuple(values["class_names"])
-for result in Trainer(TrialSpec(**values)).epochs():
+for result in Trainer(TrialSpec(**values), checkpoint_seconds=0).epochs():
     print(result.epoch, flush=True)
 """
 
@@ -119,7 +118,7 @@ def test_a_trial_of_a_killed_process_goes_on_in_another(spec: TrialSpec, tmp_pat
     assert 2 <= len(done) < 30
     whole = train(with_(spec, tmp_path / "whole", max_epochs=30))[: len(done) + 1]
     resumed: list[EpochResult] = []
-    for result in Trainer(torn).epochs():
+    for result in trainer_of(torn).epochs():
         resumed.append(result)
         if len(resumed) == 2:
             break

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from automl_img.errors import Diverged
+from automl_img.training.inputs import PixelInputs
 from automl_img.training.trainer import VALIDATION, Trainer, predict_rows
 from automl_img.trials import TrialRecord, TrialSpec, TrialState
 from tests.training.trials import curve, train, with_
@@ -21,12 +22,12 @@ def test_separable_pictures_are_learned_and_each_epoch_tells_how(spec: TrialSpec
     rates = [each.learning_rate for each in results]
     assert rates == sorted(rates, reverse=True)
     assert trainer.stop_reason == "finished"
-    assert trainer.parameters == trainer.model.count_params() > 0
+    assert trainer.parameters == trainer.serving.count_params() > 0
     assert trainer.ms_per_image is not None
     # What was measured is what the model still predicts.
     with np.load(spec.rows) as rows:
         validation, labels = rows["validation"], rows["labels"]
-    predicted = predict_rows(trainer.model, trainer.images, validation)
+    predicted = predict_rows(trainer.serving, trainer.data.images, validation)
     assert predicted.shape == (60, 3)
     assert predicted.sum(axis=1) == pytest.approx(np.ones(60), abs=1e-5)
     assert (predicted.argmax(1) == labels[validation]).mean() == results[-1].val_accuracy
@@ -54,7 +55,7 @@ def test_the_kept_predictions_are_those_of_the_best_epoch(spec: TrialSpec) -> No
         )
         assert record.best is not None
         best.append(record.best)
-        labels = trainer.labels[trainer.validation]
+        labels = trainer.data.labels[trainer.data.validation]
         chosen = kept[-1][np.arange(len(labels)), labels]
         assert (kept[-1].argmax(1) == labels).mean() == record.best.val_accuracy
         # The accuracy is 1 in more than one epoch: the loss tells them apart.
@@ -93,8 +94,9 @@ def test_class_weights_enter_the_loss(spec: TrialSpec) -> None:
 def test_training_on_all_uses_every_row_and_validates_nothing(spec: TrialSpec) -> None:
     all_rows = with_(spec, train_on_all=True, max_epochs=2, learning_rates=(0.01, 0.002))
     trainer = Trainer(all_rows)
-    assert len(trainer.batches) == 180 // 16
-    seen = {image.tobytes() for n in range(11) for image in trainer.batches.batch(0, n)[0]}
+    batches = PixelInputs(all_rows, trainer.data).batches(0)
+    assert len(batches) == 180 // 16
+    seen = {image.tobytes() for n in range(11) for image in batches.batch(0, n)[0]}
     assert len(seen) == 11 * 16
     results = list(trainer.epochs())
     assert [(each.val_loss, each.val_accuracy) for each in results] == [(None, None)] * 2

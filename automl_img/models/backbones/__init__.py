@@ -5,7 +5,8 @@ Each has
 - ``VARIANTS``: the names that ``backbone`` may take, the smallest first;
 - ``HYPERPARAMETERS``: what only this family has;
 - ``START``: hand-made settings to try first, as parameters; the rest is at its default;
-- ``build(variant, image_size, channels, params, weights, seed)``: a ``keras.Model`` from float
+- ``build(variant, image_size, channels, params, weights)``: a ``keras.Model`` from float
   images in [0, 255] of shape (batch, image_size, image_size, channels) to a feature map of shape
-  (batch, height, width, filters).
+  (batch, height, width, filters). Where a part of it is frozen, it is made of a layer "prefix",
+  which never trains, and a layer "suffix", which does; either may be missing.
 """

@@ -40,16 +40,14 @@ _SMALLEST_MAP = 4
 _LARGEST_FIRST_MAP = 64
 
 
-def build(
-    variant: str, image_size: int, channels: int, params: Params, weights: str | None, seed: int
-) -> Any:
+def build(variant: str, image_size: int, channels: int, params: Params, weights: str | None) -> Any:
     """See ``automl_img.models.backbones``; ``weights`` is not used, there are none."""
     import keras
     from keras import layers
 
     filters, depth = int(params["cnn.filters"]), int(params["cnn.depth"])
     extra = int(params["cnn.convolutions"]) - 1
-    conv = _Convolutions(params, seed)
+    conv = _Convolutions(params)
     inputs = keras.Input((image_size, image_size, channels), name="images")
     # From [0, 255] to about zero mean and unit deviation of natural images.
     x = layers.Rescaling(1 / 64, offset=-2.0)(inputs)
@@ -72,17 +70,15 @@ def build(
 
 
 class _Convolutions:
-    """Adds convolution, normalisation and activation, each with its own seed."""
+    """Adds convolution, normalisation and activation."""
 
-    def __init__(self, params: Params, seed: int) -> None:
+    def __init__(self, params: Params) -> None:
         self.kernel_size = int(params["cnn.kernel_size"])
         self.normalize = bool(params["cnn.batch_normalization"])
-        self.seed = seed
 
     def __call__(self, x: Any, filters: int, stride: int = 1) -> Any:
-        from keras import initializers, layers
+        from keras import layers
 
-        self.seed += 1
         # A stride above the kernel would skip pixels altogether.
         size = max(self.kernel_size, stride + 1)
         x = layers.Conv2D(
@@ -91,7 +87,7 @@ class _Convolutions:
             strides=stride,
             padding="same",
             use_bias=not self.normalize,
-            kernel_initializer=initializers.HeNormal(seed=self.seed),
+            kernel_initializer="he_normal",
         )(x)
         if self.normalize:
             # 0.9, not Keras's 0.99: short trials end before a slower average has settled.

@@ -1,0 +1,102 @@
+"""Compiled models, kept between the trials of one worker."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+
+from automl_img.models.network import ImageFacts, TrainingModel
+from automl_img.models.signature import signature
+from automl_img.training.guards import release_memory
+from automl_img.trials import Params
+
+# The first step of a graph costs seconds, the second one milliseconds; but each graph holds its
+# weights, and two more copies for the averages of its optimizer.
+MOST = 8
+
+
+@dataclass(frozen=True)
+class GraphKey:
+    """What a compiled model was built for.
+
+    Attributes:
+        signature: see ``automl_img.models.signature``.
+        facts: of the images.
+        weights: file of pretrained weights, or None.
+        kept: shape of the kept features that take the place of images, or None.
+        precision: policy of Keras.
+    """
+
+    signature: str
+    facts: ImageFacts
+    weights: str | None
+    kept: tuple[int, ...] | None
+    precision: str
+
+
+class GraphCache:
+    """The compiled models of one worker; the least recently used goes first."""
+
+    def __init__(self, most: int = MOST) -> None:
+        """
+        Args:
+            most: how many to keep, at least 1.
+        """
+        self._most = most
+        self._models: OrderedDict[GraphKey, TrainingModel] = OrderedDict()
+
+    def get(self, key: GraphKey, build: Callable[[], TrainingModel]) -> TrainingModel:
+        """The model of ``key``, built if it is not kept; call its ``start`` before training."""
+        if key not in self._models:
+            while len(self._models) >= self._most:
+                self.shrink()
+            self._models[key] = _built(key.precision, build)
+        self._models.move_to_end(key)
+        return self._models[key]
+
+    def signatures(self) -> list[str]:
+        """Of the models that are kept, the most recently used first."""
+        return [key.signature for key in reversed(self._models)]
+
+    def shrink(self) -> bool:
+        """Drop the least recently used model; False if there was none."""
+        if not self._models:
+            return False
+        self._models.popitem(last=False)
+        release_memory()
+        return True
+
+
+def key_of(
+    params: Params,
+    facts: ImageFacts,
+    weights: str | None,
+    kept: tuple[int, ...] | None,
+    precision: str,
+) -> GraphKey:
+    """The key for ``params``. On pooled features the backbone is not in the graph any more, so all
+    backbones with as many features share one."""
+    if kept is not None:
+        inside = ("head.", "optimizer.", "regularization.")
+        own = {name: value for name, value in params.items() if name.startswith(inside)}
+        if len(kept) > 1:
+            own |= {name: value for name, value in params.items() if "backbone" in name}
+            own |= {name: value for name, value in params.items() if "frozen_layers" in name}
+        else:
+            own.pop("head.pooling", None)
+            weights = None
+        params = {**own, "augment.strength": 0.0}
+    return GraphKey(signature(params, facts.flips, facts.channels), facts, weights, kept, precision)
+
+
+def _built(precision: str, build: Callable[[], TrainingModel]) -> TrainingModel:
+    """Build under the policy ``precision``, and leave that of the process as it was."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        return build()
+    finally:
+        keras.config.set_dtype_policy(before)

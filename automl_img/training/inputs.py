@@ -1,0 +1,172 @@
+"""What the graph of a trial is fed with: images, or the kept features of its frozen part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from automl_img.data.batches import Batches
+from automl_img.data.pixels import PixelCache
+from automl_img.errors import DataError
+from automl_img.models.network import ImageFacts, has_frozen_part
+from automl_img.training.features import FrozenFeatures
+from automl_img.trials import Params, TrialSpec
+
+Array = np.ndarray[Any, Any]
+
+
+class TrialImages:
+    """The images of a trial.
+
+    Attributes:
+        images: uint8 (rows, side, side, channels), mapped.
+        labels: int64 (rows,); -1 where a row is not used.
+        train, validation: int64, rows.
+    """
+
+    def __init__(self, spec: TrialSpec) -> None:
+        self.images = PixelCache(Path(spec.pixels)).images
+        with np.load(spec.rows, allow_pickle=False) as arrays:
+            self.labels: Array = arrays["labels"]
+            self.train: Array = arrays["train"]
+            self.validation: Array = arrays["validation"]
+        # Training on all leaves nothing to validate on.
+        self.parts = (self.train, self.validation) if spec.train_on_all else (self.train,)
+        if spec.train_on_all:
+            self.validation = self.validation[:0]
+
+    def facts(self, spec: TrialSpec) -> ImageFacts:
+        size, channels = self.images.shape[1], self.images.shape[3]
+        return ImageFacts(size, channels, len(spec.class_names), spec.flips)
+
+
+class Inputs(Protocol):
+    """What a trial trains on.
+
+    Attributes:
+        kept: shape of the features of an image where they take its place in the graph, else None.
+        traced: graphs that were traced to make them.
+        frozen_parameters: of what is not in the graph any more.
+    """
+
+    @property
+    def kept(self) -> tuple[int, ...] | None: ...
+
+    @property
+    def frozen_parameters(self) -> int: ...
+
+    @property
+    def traced(self) -> int: ...
+
+    def batches(self, epoch: int) -> Batches:
+        """Those of an epoch, from 0."""
+
+    def validation(self) -> tuple[Any, Array]:
+        """An array, and the rows of it that are the validation images, in their order."""
+
+    def frozen_ms_per_image(self) -> float:
+        """Milliseconds that an image takes outside of the graph."""
+
+
+def inputs_of(
+    spec: TrialSpec, params: Params, data: TrialImages, facts: ImageFacts
+) -> tuple[Inputs, str | None]:
+    """Kept features where the backbone has a frozen part and there is room for them, else images.
+
+    Returns:
+        The inputs, and if features are not kept for want of room, a sentence that says so.
+    """
+    # Without a file of weights a frozen part is another one in each trial.
+    if spec.features is None or spec.weights is None or not has_frozen_part(params):
+        return PixelInputs(spec, data), None
+    features = FrozenFeatures(spec, params, facts, data.images)
+    try:
+        refusal = features.refusal(np.concatenate(data.parts), data.validation, spec.max_epochs)
+        if refusal is None:
+            return FeatureInputs(spec, params, data, features), None
+    except (DataError, OSError) as error:
+        refusal = f"features are not kept ({error}), so the frozen part runs in every epoch"
+    return PixelInputs(spec, data), refusal
+
+
+class PixelInputs:
+    """Images; see ``Inputs``."""
+
+    kept: tuple[int, ...] | None = None
+    frozen_parameters = 0
+    traced = 0
+
+    def __init__(self, spec: TrialSpec, data: TrialImages) -> None:
+        self._data = data
+        rows = np.concatenate(data.parts)
+        size = int(spec.params["batch_size"])
+        self._batches = Batches(data.images, data.labels, rows, size, spec.seed)
+
+    def batches(self, epoch: int) -> Batches:
+        return self._batches
+
+    def validation(self) -> tuple[Any, Array]:
+        return self._data.images, self._data.validation
+
+    def frozen_ms_per_image(self) -> float:
+        return 0.0
+
+
+class FeatureInputs:
+    """Features of a frozen part; see ``Inputs``."""
+
+    def __init__(
+        self, spec: TrialSpec, params: Params, data: TrialImages, features: FrozenFeatures
+    ) -> None:
+        self._spec, self._data, self._features = spec, data, features
+        self.frozen_parameters = features.parameters
+        # Of a backbone that is frozen as a whole, both pooled features are kept.
+        whole = len(features.shape) == 2
+        self.kept = features.shape[1:] if whole else features.shape
+        self._pooled = ("avg", "max").index(str(params["head.pooling"])) if whole else None
+        self._validation = self._array(data.validation, None) if len(data.validation) else None
+
+    @property
+    def traced(self) -> int:
+        return self._features.traced
+
+    def batches(self, epoch: int) -> Batches:
+        parts = [self._array(rows, epoch) for rows in self._data.parts]
+        labels = self._data.labels[np.concatenate(self._data.parts)]
+        features = parts[0] if len(parts) == 1 else Joined(parts)
+        size = int(self._spec.params["batch_size"])
+        return Batches(features, labels, np.arange(len(labels)), size, self._spec.seed)
+
+    def validation(self) -> tuple[Any, Array]:
+        return self._validation, np.arange(len(self._data.validation))
+
+    def frozen_ms_per_image(self) -> float:
+        return self._features.ms_per_image(self._data.validation)
+
+    def _array(self, rows: Array, epoch: int | None) -> Array:
+        found = self._features.array(rows, epoch)
+        return found if self._pooled is None else found[:, self._pooled]
+
+
+class Joined:
+    """Arrays one after the other, read by rows as one; nothing is copied but the rows read."""
+
+    def __init__(self, arrays: Sequence[Array]) -> None:
+        self._arrays = arrays
+        self._starts = np.cumsum([0, *(len(array) for array in arrays)])
+        self.dtype = arrays[0].dtype
+        self.shape = (int(self._starts[-1]), *arrays[0].shape[1:])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getitem__(self, rows: Array) -> Array:
+        found = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        which = np.searchsorted(self._starts, rows, side="right") - 1
+        for place, array in enumerate(self._arrays):
+            mine = which == place
+            found[mine] = array[rows[mine] - self._starts[place]]
+        return found
