@@ -1,9 +1,16 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from automl_img.data.batches import Batches, evaluation_batches
+from automl_img.data.batches import AHEAD, Batches, evaluation_batches
+from automl_img.data.images import Selection
+
+ROOT = Path(__file__).parents[2]
 
 IMAGES = np.arange(50, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 1), np.uint8)
 LABELS = np.arange(50, dtype=np.int64)
@@ -68,3 +75,111 @@ def test_evaluation_keeps_the_order_at_one_batch_size(batch_size: int) -> None:
 
 def test_no_rows_give_no_evaluation_batch() -> None:
     assert list(evaluation_batches(IMAGES, ROWS[:0], 8)) == []
+
+
+class Announced:
+    """Images that note what is announced before it is asked for."""
+
+    dtype = IMAGES.dtype
+    shape = IMAGES.shape
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, list[int]]] = []
+
+    def __len__(self) -> int:
+        return len(IMAGES)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        self.said.append(("get", rows.tolist()))
+        return IMAGES[rows]
+
+    def ahead(self, rows: np.ndarray) -> None:
+        self.said.append(("ahead", rows.tolist()))
+
+
+def test_the_next_batches_are_announced_before_one_is_fetched() -> None:
+    images = Announced()
+    batches = Batches(images, LABELS, ROWS, 6, seed=0)
+    rows = [batches.batch(2, number)[1].tolist() for number in range(5)]
+    for number in range(5):
+        images.said.clear()
+        batches.batch(2, number)
+        assert images.said == [
+            *(("ahead", near) for near in rows[number : number + AHEAD + 1]),
+            ("get", rows[number]),
+        ]
+
+
+def test_what_is_evaluated_is_announced_too_through_a_selection() -> None:
+    images = Announced()
+    selection = Selection(images, ROWS[::-1].copy())
+    list(evaluation_batches(selection, np.arange(30), 8))
+    got = [rows for what, rows in images.said if what == "get"]
+    assert [row for rows in got for row in rows] == ROWS[::-1].tolist()
+    for at, (what, rows) in enumerate(images.said):
+        if what == "get":
+            assert ("ahead", rows) in images.said[:at]
+            later = got[got.index(rows) + 1 : got.index(rows) + 1 + AHEAD]
+            assert all(("ahead", near) in images.said[:at] for near in later)
+
+
+def test_features_of_any_type_and_shape_are_batched() -> None:
+    features = np.linspace(0, 1, 50 * 7).astype(np.float16).reshape(50, 7)
+    batch, labels = Batches(features, LABELS, ROWS, 8, seed=0).batch(0, 1)
+    assert (batch.dtype, batch.shape) == (np.float16, (8, 7))
+    assert np.array_equal(batch, features[labels])
+    (*_, (last, real)) = evaluation_batches(features, ROWS, 8)
+    assert (last.dtype, last.shape, real) == (np.float16, (8, 7), 6)
+    assert np.array_equal(last[:6], features[ROWS[-6:]])
+    assert not last[6:].any()
+
+
+def test_a_selection_reads_its_rows_and_copies_nothing(tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", IMAGES)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    some = Selection(mapped, np.array([7, 3, 40]))
+    assert (len(some), some.shape, some.dtype) == (3, (3, 4, 4, 1), np.uint8)
+    assert some[1].max() == 3
+    assert some[1:][:, 0, 0, 0].tolist() == [3, 40]
+    assert some[np.array([True, False, True])][:, 0, 0, 0].tolist() == [7, 40]
+    with pytest.raises(IndexError):
+        some[3]
+    with pytest.raises(TypeError, match="index the rows"):
+        np.asarray(some)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the resident set from /proc")
+def test_batches_of_a_file_larger_than_memory_read_only_their_rows(tmp_path: Path) -> None:
+    # 64 GB that lie nowhere: reading them would need the memory, or minutes.
+    code = """
+import sys
+import numpy as np
+from automl_img.data.batches import Batches, evaluation_batches
+from automl_img.data.images import Selection
+rows, shape = 1_300_000, (128, 128, 3)
+header = {"descr": "|u1", "fortran_order": False, "shape": (rows, *shape)}
+with open(sys.argv[1], "wb") as stream:
+    np.lib.format.write_array_header_1_0(stream, header)
+    stream.truncate(stream.tell() + rows * 128 * 128 * 3)
+def resident():
+    pages = open("/proc/self/statm").read().split()[1]
+    return int(pages) * 4096 / 1e6
+images = np.load(sys.argv[1], mmap_mode="r")
+before = resident()
+batches = Batches(images, np.zeros(rows, np.int64), np.arange(rows), 64, seed=0)
+for number in range(10):
+    assert batches.batch(0, number)[0].shape == (64, *shape)
+some = Selection(images, np.arange(0, rows, 2))
+for _, (batch, _) in zip(range(10), evaluation_batches(some, np.arange(len(some)), 64)):
+    pass
+print(round(resident() - before))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "sparse.npy"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    # 20 batches are 63 MB; the system maps some neighbours of each image.
+    assert int(done.stdout) < 500

@@ -107,7 +107,9 @@ class _Found:
     left_out: list[LeftOut] = field(default_factory=list)
 
     def display(self, path: str) -> str:
-        return valid_unicode(os.path.relpath(path, self.root).replace(os.sep, "/"))
+        # All paths lie below the root; os.path.relpath takes 20 times as long to find that out.
+        inside = path.removeprefix(self.root.rstrip(os.sep) + os.sep)
+        return valid_unicode(inside.replace(os.sep, "/"))
 
     def add(self, path: str, label: str, split: str) -> None:
         self.paths.append(path)
