@@ -202,7 +202,8 @@ def _one_each(job: Job) -> list[dict[str, Any]]:
 
 
 def _build(job: Job, params: dict[str, Any]) -> Any:
-    from automl_img.models.hypermodel import ImageClassifier, ImageFacts, bind
+    from automl_img.models.hypermodel import ImageClassifier, bind
+    from automl_img.models.network import ImageFacts
 
     return ImageClassifier(ImageFacts(**job.facts), seed=0).build(bind(params))
 
