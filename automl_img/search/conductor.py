@@ -13,6 +13,7 @@ from typing import Any
 
 from automl_img.events import EpochEnded, Listener, Notice, TrialEnded, TrialStarted
 from automl_img.runs import Run
+from automl_img.search.placement import MOST_WAITING, Placement
 from automl_img.search.rungs import Rungs
 from automl_img.search.sampler import Sampler, Suggestion
 from automl_img.training import checkpoint
@@ -42,7 +43,10 @@ class _Running:
         state = TrialState.PRUNED if reason.startswith("rung") else TrialState.FAILED
         error = self.facts.get("error")
         if self.stop_reason is None:
-            error = "the worker process died twice, as it does where the machine runs out of memory"
+            error = (
+                "its worker process died each time that it was tried, as it does where the machine "
+                "runs out of memory"
+            )
         return TrialRecord(
             number=self.number,
             state=_STATES.get(reason, state),
@@ -68,40 +72,94 @@ class Conductor:
         run: Run,
         sampler: Sampler,
         rungs: Rungs,
+        placement: Placement,
         spec_of: Callable[[Suggestion], TrialSpec],
+        graph_of: Callable[[Params], str],
         budget: int,
+        foreseen: int,
         listener: Listener,
         stopping: Callable[[], bool],
     ) -> None:
         """
         Args:
             spec_of: makes what a worker needs out of a suggestion.
+            graph_of: the signature of the graph that a trial needs.
             budget: trials to start.
+            foreseen: so many trials at the beginning follow from no result, so that they may be
+                asked for ahead and start in any order.
             stopping: whether the user asked to stop: no trial starts, running ones end.
         """
         self._run = run
         self._sampler = sampler
         self._rungs = rungs
+        self._placement = placement
         self._spec_of = spec_of
+        self._graph_of = graph_of
         self._left = budget
+        self._foreseen = foreseen
         self._listener = listener
         self._stopping = stopping
         self._running: dict[str, _Running] = {}
+        self._noted: set[str] = set()
+
+    @property
+    def over(self) -> bool:
+        """Whether no trial starts any more."""
+        return self._stopping() or (self._left <= 0 and not self._placement.waiting)
 
     def next(self, trial_id: str) -> TrialSpec | None:
-        """The trial to start under Tune's ``trial_id``; None when none is to start any more."""
-        if self._stopping() or self._left <= 0:
+        """The trial to start under Tune's ``trial_id``.
+
+        None where no trial starts any more (``over``), or none before another one ends.
+        """
+        if self._stopping():
+            self._give_up_waiting()
             return None
-        suggestion = self._sampler.ask()
+        self._ask()
+        suggestion = self._placement.start(trial_id)
         if suggestion is None:
-            self._left = 0
-            self._listener(Notice("every point of this space was tried; the search ends here"))
             return None
-        self._left -= 1
         number, params = suggestion.number, suggestion.params
         self._running[trial_id] = _Running(number, params, suggestion.seed, time.time())
         self._listener(TrialStarted(number, params))
         return self._spec_of(suggestion)
+
+    def _ask(self) -> None:
+        """Ask for the next trial, and for more where they follow from no result anyway."""
+        while self._left > 0:
+            waiting = len(self._placement.waiting)
+            if waiting and (self._foreseen <= 0 or waiting >= MOST_WAITING):
+                return
+            suggestion = self._sampler.ask()
+            if suggestion is None:
+                self._left = 0
+                self._note("every point of this space was tried; the search ends here")
+                return
+            self._left -= 1
+            self._foreseen -= 1
+            self._placement.wait(suggestion, self._graph_of(suggestion.params))
+
+    def _give_up_waiting(self) -> None:
+        """Let the study know of trials that were asked for and will not start."""
+        for suggestion in self._placement.clear():
+            now = time.time()
+            self._sampler.tell(
+                TrialRecord(
+                    number=suggestion.number,
+                    state=TrialState.FAILED,
+                    stop_reason="not started",
+                    params=suggestion.params,
+                    seed=suggestion.seed,
+                    started=now,
+                    ended=now,
+                )
+            )
+
+    def _note(self, text: str) -> None:
+        """Tell the listener, once."""
+        if text not in self._noted:
+            self._noted.add(text)
+            self._listener(Notice(text))
 
     def hear(self, trial_id: str, result: dict[str, Any]) -> None:
         """Take in a report; the same report may come twice, and again after a worker died."""
@@ -112,6 +170,10 @@ class Conductor:
         ended = message.pop("ended", None)
         self._keep_trace(trial.number, message.pop("trace", None))
         values = message.pop("result", None)
+        if notice := message.pop("notice", None):
+            self._note(notice)
+        if peak := message.get("gpu_peak_bytes"):
+            self._placement.measured(trial_id, peak)
         trial.facts.update({key: value for key, value in message.items() if value is not None})
         if ended is not None:
             trial.stop_reason = ended
@@ -146,12 +208,14 @@ class Conductor:
         for trial_id, trial in list(self._running.items()):
             trial.stop_reason = trial.stop_reason or "interrupted"
             self.end(trial_id)
+        self._give_up_waiting()
 
     def end(self, trial_id: str) -> None:
         """Keep the record of a trial that is over, in the study and in ``trials.jsonl``."""
         trial = self._running.pop(trial_id, None)
         if trial is None:
             return
+        self._placement.end(trial_id)
         # What a stopped trial kept to go on with is as large as its model.
         checkpoint.remove(self._run.trial_folder(trial.number))
         record = trial.record()

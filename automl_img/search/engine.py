@@ -25,6 +25,8 @@ from automl_img.search.hardware import Resources
 from automl_img.search.worker import environment, run_trial
 
 _OBJECT_STORE_BYTES = 150_000_000
+# A trial is tried again once after its worker died, and once after it sent away one that had grown.
+_MOST_FAILURES = 2
 
 
 class _Searcher(Searcher):  # type: ignore[misc]
@@ -36,7 +38,10 @@ class _Searcher(Searcher):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> Any:
         spec = self._conductor.next(trial_id)
-        return Searcher.FINISHED if spec is None else {"spec": vars(spec)}
+        if spec is None:
+            # After None Tune asks again with each event; what is running gives some.
+            return Searcher.FINISHED if self._conductor.over else None
+        return {"spec": vars(spec)}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         self._conductor.hear(trial_id, result)
@@ -90,7 +95,7 @@ def run_trials(conductor: Conductor, run: Run, resources: Resources, listener: L
         run_config=tune.RunConfig(
             name=f"{time.time_ns()}",
             storage_path=str(storage),
-            failure_config=tune.FailureConfig(max_failures=1),
+            failure_config=tune.FailureConfig(max_failures=_MOST_FAILURES),
             verbose=0,
         ),
     )

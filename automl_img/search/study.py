@@ -22,7 +22,9 @@ from automl_img.runs import Run, check_free, create_run, remove_folders
 from automl_img.search.hardware import Resources, share
 from automl_img.search.inputs import run_info, write_split
 from automl_img.search.interrupts import Interrupt, catching_interrupts
+from automl_img.search.placement import Placement
 from automl_img.search.rungs import Rungs
+from automl_img.search.specs import Specs
 from automl_img.search.start import start_set
 from automl_img.settings import SearchSettings, check
 from automl_img.space.dimensions import SearchSpace
@@ -32,7 +34,7 @@ from automl_img.space.presets import (
     read_preset,
     space_yaml,
 )
-from automl_img.trials import TrialRecord, TrialSpec
+from automl_img.trials import TrialRecord
 
 if TYPE_CHECKING:
     from automl_img.training.trainer import Trainer
@@ -106,7 +108,6 @@ class _Study:
         self.resources = resources
         self.prepared = prepared
         self.listener = listener
-        self.weights = weights
         self.seconds: dict[str, float] = {}
         started = time.time()
         stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(started))
@@ -116,6 +117,7 @@ class _Study:
             name,
             run_info(settings, space, resources, prepared, name, started),
         )
+        self.specs = Specs(settings, prepared, self.run, weights, resources.precision)
 
     def run_to_the_end(self) -> Run:
         """Search, retrain, test, export, report; each step keeps what it did."""
@@ -162,6 +164,8 @@ class _Study:
                 points = grid(self.space, budget, settings.seed)
                 budget = len(points)
             sampler.enqueue(points)
+            # TPE follows from results as soon as the points that were set by hand are through.
+            foreseen = len(points) if settings.sampler == "tpe" else budget
             rungs = Rungs(settings.max_epochs)
             rungs.rebuild(sampler.history())
             self.listener(SearchStarted(budget, settings.max_epochs, resources.workers))
@@ -170,8 +174,11 @@ class _Study:
                 self.run,
                 sampler,
                 rungs,
-                self._spec,
+                _placement(resources),
+                self.specs.of,
+                self.specs.graph,
                 budget,
+                foreseen,
                 self.listener,
                 lambda: interrupt.requested,
             )
@@ -193,7 +200,7 @@ class _Study:
             self.listener(Phase(f"reading the {prepared.test.count:,} test images, once"))
             left_out = finalists.evaluate_once(
                 self.run,
-                trainer.model,
+                trainer.serving,
                 prepared.test,
                 prepared.class_names,
                 self.settings.seed,
@@ -218,8 +225,9 @@ class _Study:
             epochs = record.best.epoch if record.best else 0
             images = "all but the test images"
             self.listener(Phase(f"retraining trial {record.number} on {images}, {epochs} epochs"))
+            spec = self.specs.of(record, weighed_by=("train", "validation"))
             try:
-                return retrain(self.run, record, self._spec_again(record), self.listener)
+                return retrain(self.run, record, spec, self.listener)
             except Exception as error:
                 failure = as_trial_failure(error)
                 self.listener(
@@ -235,39 +243,6 @@ class _Study:
         self.listener(Phase("writing the report"))
         write_report(self.run)
 
-    def _spec(self, suggestion: Any) -> TrialSpec:
-        return self._spec_of(suggestion.number, suggestion.params, suggestion.seed)
-
-    def _spec_again(self, record: TrialRecord) -> TrialSpec:
-        spec = self._spec_of(record.number, record.params, record.seed)
-        return dataclasses.replace(spec, class_weights=self._class_weights("train", "validation"))
-
-    def _spec_of(self, number: int, params: dict[str, Any], seed: int) -> TrialSpec:
-        prepared = self.prepared
-        weights = (str(params["backbone"]), str(params.get("weights")))
-        return TrialSpec(
-            number=number,
-            params=params,
-            seed=seed,
-            max_epochs=self.settings.max_epochs,
-            pixels=str(prepared.pixels.folder.absolute()),
-            rows=str(self.run.path / "rows.npz"),
-            train_on_all=False,
-            class_names=prepared.class_names,
-            class_weights=self._class_weights("train"),
-            flips=prepared.flips,
-            folder=str(self.run.trial_folder(number)),
-            weights=self.weights.get(weights),
-        )
-
-    def _class_weights(self, *parts: str) -> tuple[float, ...]:
-        """Balanced over ``parts``: images / (classes x images of the class), mean 1 an image."""
-        if self.settings.class_weights == "none":
-            return ()
-        counts = np.sum([self.prepared.class_counts[part] for part in parts], axis=0, dtype=float)
-        weights = counts.sum() / (len(counts) * np.maximum(counts, 1))
-        return tuple(float(weight) for weight in weights)
-
     def _leave_out(self, entries: Any) -> None:
         for entry in entries:
             append_json_line(self.run.path / "left_out.jsonl", dataclasses.asdict(entry))
@@ -282,3 +257,9 @@ class _Study:
 
     def _close(self, status: str) -> None:
         self.run.update_info(status=status, finished=time.time(), seconds=self.seconds)
+
+
+def _placement(resources: Resources) -> Placement:
+    """Only trials that share a GPU need a bound on its memory."""
+    shared = 0 < resources.gpus_per_trial < 1
+    return Placement(resources.gpus, resources.gpu_bytes if shared else 0)

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import gc
 import json
 import os
 import traceback
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from automl_img.errors import TrialFailed
+from automl_img.files import write_text
+from automl_img.search.growth import Growth
 from automl_img.search.hardware import Resources
 from automl_img.trials import TrialSpec
+
+if TYPE_CHECKING:
+    from automl_img.training.graphs import GraphCache
+    from automl_img.training.trainer import Trainer
+
+# In the environment of a worker: bytes that it may hold for itself.
+MEMORY = "AUTOML_IMG_WORKER_BYTES"
+# In the folder of a trial: it has sent away a process that had grown.
+_MOVED = "moved"
+
+
+class ProcessTooLarge(Exception):
+    """The process has grown; Tune ends it and starts the trial again in another."""
 
 
 def environment(resources: Resources) -> dict[str, str]:
@@ -28,6 +46,7 @@ def environment(resources: Resources) -> dict[str, str]:
         "RAY_CHDIR_TO_TRIAL_DIR": "0",
         # A function that takes long to unwind makes reuse fail and the search hang.
         "TUNE_FUNCTION_THREAD_TIMEOUT_S": "120",
+        MEMORY: os.environ.get(MEMORY, str(resources.memory_bytes)),
     }
     return values if resources.gpus_per_trial else {**values, "CUDA_VISIBLE_DEVICES": "-1"}
 
@@ -35,27 +54,69 @@ def environment(resources: Resources) -> dict[str, str]:
 def run_trial(config: dict[str, Any]) -> None:
     """Train the trial in ``config["spec"]`` and report each epoch, then how it ended, to Ray Tune.
 
-    A failure is reported and not raised: Tune would replace the process, imports and all.
+    A failure is reported and not raised: Tune would replace the process, imports and all. With the
+    last report, as with one at which a trial is stopped, Tune ends the function in its midst.
+
+    Raises:
+        ProcessTooLarge: before anything is trained; Tune starts the trial in another process.
     """
     try:
         _train(TrialSpec(**config["spec"]))
+    except ProcessTooLarge:
+        raise
     except Exception as error:
         _report_failure(error)
-    # Only here, where nothing holds the model any more, can its memory be given back.
-    _release_memory()
+
+
+@functools.cache
+def _kept() -> tuple[GraphCache, Growth]:
+    """What the process keeps from trial to trial; the first call imports Keras."""
+    from automl_img.training.graphs import GraphCache
+
+    # The collector need not look at what was imported, after each trial, for as long as it lives.
+    gc.collect()
+    gc.freeze()
+    return GraphCache(), Growth(int(os.environ[MEMORY]))
 
 
 def _train(spec: TrialSpec) -> None:
+    graphs, growth = _kept()
+    _leave_if_too_large(spec, graphs, growth)
     from automl_img.training.trainer import Trainer
 
-    trainer = Trainer(spec)
-    facts: dict[str, float | None] = {"parameters": trainer.parameters}
+    trainer = Trainer(spec, graphs)
     epoch = 0
     for result in trainer.epochs():
         epoch = result.epoch
-        facts["ms_per_image"] = trainer.ms_per_image
-        _report(epoch, result=dataclasses.asdict(result), **facts)
-    _report(epoch, ended=trainer.stop_reason, **facts)
+        _report(epoch, result=dataclasses.asdict(result), **_facts(trainer))
+    _report(epoch, ended=trainer.stop_reason, **_facts(trainer))
+
+
+def _leave_if_too_large(spec: TrialSpec, graphs: GraphCache, growth: Growth) -> None:
+    """Make room for a trial; only here nothing holds the model of the one before any more.
+
+    Raises:
+        ProcessTooLarge: a new process is to train it. That happens once a trial: Tune may give
+            it to another worker that has grown, and tries it again only so often.
+    """
+    from automl_img.training.guards import release_memory
+
+    release_memory()
+    moved = Path(spec.folder) / _MOVED
+    if growth.too_large(graphs.shrink) and not moved.exists():
+        write_text(moved, "")
+        raise ProcessTooLarge
+
+
+def _facts(trainer: Trainer) -> dict[str, Any]:
+    """What is known of a trial so far; told with each epoch, as none may follow."""
+    return {
+        "parameters": trainer.parameters,
+        "ms_per_image": trainer.ms_per_image,
+        "graphs_traced": trainer.graphs_traced,
+        "gpu_peak_bytes": trainer.gpu_peak_bytes,
+        "notice": trainer.notice,
+    }
 
 
 def _report_failure(error: Exception) -> None:
@@ -71,16 +132,12 @@ def _report_failure(error: Exception) -> None:
     _report(0, ended=failure.reason, error=str(failure), trace=unforeseen)
 
 
-def _release_memory() -> None:
-    try:
-        from automl_img.training.guards import release_memory
-    except Exception:
-        return  # Keras cannot be imported, which was reported.
-    release_memory()
-
-
 def _report(epoch: int, **content: Any) -> None:
-    """Send a report as one string: Tune flattens and renames what it finds in a dictionary."""
+    """Send a report as one string: Tune flattens and renames what it finds in a dictionary.
+
+    After one that says how the trial ended, Tune does not let the function go on.
+    """
     from ray import tune
 
-    tune.report({"epoch": epoch, "message": json.dumps(content)})
+    done = "ended" in content
+    tune.report({"epoch": epoch, "message": json.dumps(content), "done": done})

@@ -12,9 +12,10 @@ from automl_img.events import EpochEnded, Event, Notice, TrialEnded
 from automl_img.runs import Run, create_run
 from automl_img.search.conductor import Conductor
 from automl_img.search.finalists import rank
+from automl_img.search.placement import Placement
 from automl_img.search.rungs import Rungs
 from automl_img.search.sampler import Sampler, Suggestion
-from automl_img.trials import TrialSpec, TrialState
+from automl_img.trials import Params, TrialSpec, TrialState
 from tests.search.spaces import epoch, record, space
 
 WIDE = {"optimizer.learning_rate": "1e-4..1e-1:log"}
@@ -26,11 +27,20 @@ def spec_of(suggestion: Suggestion) -> TrialSpec:
     )
 
 
+def graph_of(params: Params) -> str:
+    return str(params["cnn.depth"])
+
+
 class Search:
     """A conductor with a real study and run folder, and reports as a worker would send them."""
 
     def __init__(
-        self, folder: Path, budget: int = 10, search: dict[str, str] | None = None
+        self,
+        folder: Path,
+        budget: int = 10,
+        search: dict[str, str] | None = None,
+        foreseen: int = 0,
+        placement: Placement | None = None,
     ) -> None:
         self.run: Run = create_run(folder, "run", {})
         self.events: list[Event] = []
@@ -39,8 +49,11 @@ class Search:
             self.run,
             Sampler(self.run.study, space(search or WIDE), "random", 0),
             Rungs(6),
+            placement or Placement(),
             spec_of,
+            graph_of,
             budget,
+            foreseen,
             self.events.append,
             lambda: self.stopping,
         )

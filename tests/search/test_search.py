@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,24 +26,9 @@ from automl_img.search import finalists
 from automl_img.search.sampler import open_study
 from automl_img.trials import TrialRecord, TrialState
 from tests.pictures import class_folders
-from tests.search.spaces import TINY
+from tests.search.searches import WIDE, small_search, trial_processes
 
 pytestmark = pytest.mark.slow
-
-# What Ray calls the process that runs trials.
-TRIAL_PROCESS = "ray::ImplicitFunc"
-WIDE = {"optimizer.learning_rate": "1e-3..1e-1:log", "head.dropout": "0..0.5"}
-
-
-def small_search(
-    data: Path, out: Path, listener: Callable[[Event], None] | None = None, **more: object
-) -> Run:
-    space = out.parent / "tiny.yaml"
-    space.write_text("fix:\n  backbone: cnn\n")
-    settings = {"search": WIDE, "fix": TINY, "budget": 3, "max_epochs": 3, "workers": 1, **more}
-    settings["space"] = str(space)
-    run: Run = search(data, listener=listener or (lambda event: None), out=str(out), **settings)
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -234,10 +219,9 @@ def test_a_killed_worker_costs_its_trial_nothing_but_time(tmp_path: Path, photos
 
     def kill_once(event: Event) -> None:
         if isinstance(event, EpochEnded) and event.number == 0 and not killed:
-            for process in psutil.Process().children(recursive=True):
-                if process.name().startswith(TRIAL_PROCESS):
-                    killed.append(process.pid)
-                    process.kill()
+            for process in trial_processes():
+                killed.append(process.pid)
+                process.kill()
 
     run = small_search(photos, tmp_path / "runs", kill_once, max_epochs=4)
     assert killed

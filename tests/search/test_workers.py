@@ -1,0 +1,98 @@
+"""Worker processes over a whole search: what they keep, when they are replaced."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from automl_img.events import EpochEnded, Event, Notice, TrialEnded, TrialStarted
+from automl_img.search.worker import MEMORY
+from automl_img.trials import TrialState
+from tests.search.searches import WIDE, small_search, trial_processes
+from tests.search.spaces import TINY
+
+pytestmark = pytest.mark.slow
+
+
+class Listening:
+    """Everything that a search says, and the trial processes that there were at each epoch."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.processes: dict[int, set[int]] = defaultdict(set)
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+        if isinstance(event, EpochEnded) and event.number is not None:
+            self.processes[event.number] |= {process.pid for process in trial_processes()}
+
+    def of(self, kind: type[Event]) -> list[Event]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_that_has_grown_is_replaced_and_no_trial_is_lost_or_run_twice(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    """With a bound of one byte no process may run a second trial, the last one included."""
+    monkeypatch.setenv(MEMORY, "1")
+    heard = Listening()
+    run = small_search(photos, tmp_path / "runs", heard, budget=4, workers=workers)
+    records = sorted(run.trials(), key=lambda record: record.number)
+    assert [record.number for record in records] == [0, 1, 2, 3]
+    assert all(record.state is not TrialState.FAILED for record in records)
+    for record in records:
+        epochs = [result.epoch for result in record.epochs]
+        assert epochs == list(range(1, len(epochs) + 1))
+        assert record.stop_reason.startswith("rung") or len(epochs) == 3
+    assert len(heard.of(TrialStarted)) == len(heard.of(TrialEnded)) == 4
+    if workers == 1:
+        first, *others = [heard.processes[number] for number in range(4)]
+        assert len(first) == 1
+        assert all(processes - first for processes in others)
+        assert not heard.processes[0] & heard.processes[3]
+    assert len(set().union(*heard.processes.values())) == 4
+
+
+def test_trials_follow_each_other_in_one_process(tmp_path: Path, photos: Path) -> None:
+    heard = Listening()
+    small_search(photos, tmp_path / "runs", heard, budget=4)
+    assert len(set().union(*heard.processes.values())) == 1
+
+
+def test_a_worker_traces_each_structure_once_whatever_its_other_settings(
+    tmp_path: Path, photos: Path
+) -> None:
+    """Twelve trials of two structures on two workers; a structure is a graph for training and one
+    for validation."""
+    search = {
+        "cnn.filters": "8,16",
+        "optimizer.learning_rate": "0.001,0.003,0.01",
+        "head.dropout": "0.1,0.2",
+    }
+    fix = {name: value for name, value in TINY.items() if name != "cnn.filters"}
+    run = small_search(
+        photos,
+        tmp_path / "runs",
+        search=search,
+        fix=fix,
+        sampler="grid",
+        budget=12,
+        max_epochs=2,
+        workers=2,
+    )
+    records = run.trials()
+    assert len(records) == 12
+    traced = [record.graphs_traced for record in records]
+    assert None not in traced
+    assert sum(count or 0 for count in traced) <= 2 * 2 * 2
+    assert traced.count(0) >= 8
+
+
+def test_what_a_trial_has_to_say_is_said_once(tmp_path: Path, photos: Path) -> None:
+    heard = Listening()
+    small_search(photos, tmp_path / "runs", heard, search=WIDE)
+    texts = [event.text for event in heard.of(Notice) if isinstance(event, Notice)]
+    assert len(texts) == len(set(texts))
