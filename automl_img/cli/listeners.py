@@ -134,8 +134,15 @@ def time_line(progress: SearchProgress) -> str:
     words = f"{duration(progress.elapsed)} elapsed"
     if progress.search is not None:
         rest = "" if progress.rest is None else f", about {duration(progress.rest)} of search left"
-        words = f"{progress.epochs_run} epochs run, {progress.epochs_saved} saved; {words}{rest}"
+        words = f"{counts(progress)}; {words}{rest}"
     return words
+
+
+def counts(progress: SearchProgress) -> str:
+    """``120 epochs run, 60 saved, 8 graphs traced``; of graphs only where trials told."""
+    words = f"{progress.epochs_run} epochs run, {progress.epochs_saved} saved"
+    traced = progress.graphs_traced
+    return words if traced is None else f"{words}, {traced} graphs traced"
 
 
 def trial_line(record: TrialRecord, progress: SearchProgress) -> str:
@@ -149,8 +156,7 @@ def trial_line(record: TrialRecord, progress: SearchProgress) -> str:
     rest = "" if progress.rest is None else f", about {duration(progress.rest)} left"
     return (
         f"trial {record.number} {record.stop_reason}: {gave} ({brief(record.params)}); "
-        f"{progress.done}/{budget}, {best}, {progress.epochs_run} epochs run, "
-        f"{progress.epochs_saved} saved{rest}"
+        f"{progress.done}/{budget}, {best}, {counts(progress)}{rest}"
     )
 
 

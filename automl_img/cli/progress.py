@@ -29,6 +29,7 @@ class SearchProgress:
         running: latest result of each running trial, by number; None before its first epoch.
         best: number, parameters and best epoch of the best trial so far.
         epochs_run: of all trials. epochs_saved: those that ended trials did not run.
+        graphs_traced: by all ended trials; None while none has told.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -44,6 +45,7 @@ class SearchProgress:
     best: tuple[int, EpochResult] | None = None
     epochs_run: int = 0
     epochs_saved: int = 0
+    graphs_traced: int | None = None
 
     def __post_init__(self) -> None:
         self.started = self.clock()
@@ -95,6 +97,8 @@ class SearchProgress:
 
     def _count_end(self, record: TrialRecord) -> None:
         self.running.pop(record.number, None)
+        if record.graphs_traced is not None:
+            self.graphs_traced = (self.graphs_traced or 0) + record.graphs_traced
         match record.state:
             case TrialState.COMPLETE:
                 self.complete += 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import pytest
@@ -69,6 +70,17 @@ def test_a_failed_trial_is_counted_and_saves_no_epochs() -> None:
     failed = record(0, (0.1,), TrialState.FAILED, "diverged", error="x")
     progress = heard([SearchStarted(4, 6, 1), TrialStarted(0, PARAMS), TrialEnded(failed)])
     assert (progress.failed, progress.epochs_saved) == (1, 0)
+
+
+def test_the_graphs_that_trials_traced_are_added_up_where_trials_told() -> None:
+    assert "graphs" not in time_line(heard(a_search()))
+    told = [
+        TrialEnded(dataclasses.replace(event.record, graphs_traced=2))
+        if isinstance(event, TrialEnded)
+        else event
+        for event in a_search()
+    ]
+    assert "8 epochs run, 4 saved, 4 graphs traced;" in time_line(heard(told))
 
 
 def test_the_best_so_far_is_shown_with_its_parameters() -> None:

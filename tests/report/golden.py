@@ -104,6 +104,7 @@ def _record(
         epochs=epochs,
         parameters=int(params["cnn.filters"]) * 1000,
         ms_per_image=0.4,
+        graphs_traced=0 if number % 4 else 2,
     )
 
 

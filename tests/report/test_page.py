@@ -101,6 +101,11 @@ def test_the_numbers_of_the_page_are_those_of_report_json(golden: Run, page: Pag
     assert title.group(1) == tiles["Accuracy"]["shown"]
 
 
+def test_the_graphs_that_were_traced_are_counted_and_shown_for_each_trial(page: Page) -> None:
+    assert "8 graphs traced for 19 trials" in page.text
+    assert "Graphs traced" in page.text
+
+
 def test_without_javascript_the_numbers_and_the_images_are_there(page: Page) -> None:
     tables = [attributes.get("id") for tag, attributes in page.elements if tag == "table"]
     assert {"table-trials", "table-classes", "table-confusion"} <= set(tables)

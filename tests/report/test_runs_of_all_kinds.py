@@ -57,6 +57,19 @@ def test_an_old_or_foreign_run_folder_is_reported_as_far_as_it_goes(tmp_path: Pa
     assert "not recorded" in text
 
 
+def test_a_run_whose_trials_did_not_count_graphs_says_nothing_of_them(tmp_path: Path) -> None:
+    run = golden_run(tmp_path)
+    records = (run.path / "trials.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = [json.loads(record) for record in records]
+    for line in lines:
+        del line["graphs_traced"]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (run.path / "trials.jsonl").write_text(text, encoding="utf-8")
+    page = Page.of(write_report(run, strict=True))
+    assert "All trials" in page.text
+    assert "traced for" not in page.text
+
+
 @pytest.mark.parametrize(
     "name", ["test.json", "winner.json", "predictions/test.npz", "thumbnails/groups.json"]
 )

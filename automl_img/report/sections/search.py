@@ -165,7 +165,8 @@ def _timeline(card: Card) -> Figure:
         f"{busy / total:.1f} trials ran at a time on average, {duration(total)} in all"
         if total > 0
         else "When each trial ran",
-        "Each bar is a trial, from its start to its end. A gap is time in which a worker waited.",
+        "Each bar is a trial, from its start to its end. A gap is time in which a worker waited."
+        + _traced(card),
         data,
         {
             "xaxis": axis("seconds since the first trial"),
@@ -175,6 +176,15 @@ def _timeline(card: Card) -> Figure:
         height=min(720, 160 + 9 * len(card.trials)),
         wide=len(card.trials) > 60,
     )
+
+
+def _traced(card: Card) -> str:
+    """How many compiled graphs the workers did not have from an earlier trial, as a sentence."""
+    traced = [trial.graphs_traced for trial in card.trials if trial.graphs_traced is not None]
+    if not traced:
+        return ""
+    trials = counted(len(traced), "trial")
+    return f" {counted(sum(traced), 'graph')} traced for {trials}; workers had kept the others."
 
 
 def _bars(name: str, trials: list[TrialRecord], start: float, colour: str) -> dict[str, Any]:

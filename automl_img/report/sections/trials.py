@@ -11,6 +11,15 @@ ORDER = 100
 TITLE = "All trials"
 MOST_ROWS = 1000
 MOST_COLUMNS = 12
+FIXED = (
+    "Trial",
+    "Validation accuracy",
+    "Epochs",
+    "Why it stopped",
+    "Seconds",
+    "Graphs traced",
+    "Parameters",
+)
 
 
 def build(card: Card) -> Section | Skipped:
@@ -18,9 +27,8 @@ def build(card: Card) -> Section | Skipped:
         return Skipped(TITLE, "No trial has ended yet.")
     ranked = sorted(card.trials, key=lambda t: (-validation_accuracy(t), t.number))
     searched = [d.name for d in card.search.dimensions][:MOST_COLUMNS]
-    fixed = ("Trial", "Validation accuracy", "Epochs", "Why it stopped", "Seconds", "Parameters")
-    columns = (*fixed, *searched)
-    numeric = {"Trial", "Validation accuracy", "Epochs", "Seconds", "Parameters"}
+    columns = (*FIXED, *searched)
+    numeric = set(FIXED) - {"Why it stopped"}
     numeric |= {d.name for d in card.search.dimensions if d.numeric}
     rows = tuple(_row(trial, searched, card) for trial in ranked[:MOST_ROWS])
     left_out = max(0, len(ranked) - MOST_ROWS)
@@ -32,6 +40,7 @@ def build(card: Card) -> Section | Skipped:
 def _row(trial: TrialRecord, searched: list[str], card: Card) -> tuple[Cell, ...]:
     accuracy = trial.best.val_accuracy if trial.best else None
     seconds = trial.ended - trial.started
+    traced = trial.graphs_traced
     won = card.winner is not None and card.winner.number == trial.number
     params = [trial.params.get(name) for name in searched]
     return (
@@ -40,6 +49,7 @@ def _row(trial: TrialRecord, searched: list[str], card: Card) -> tuple[Cell, ...
         Cell(str(len(trial.epochs)), len(trial.epochs)),
         Cell(_reason(trial)),
         Cell(f"{seconds:.1f}", seconds),
+        Cell(DASH if traced is None else str(traced), traced),
         Cell(f"{trial.parameters:,}" if trial.parameters else DASH, trial.parameters),
         *(_value(value) for value in params),
     )
