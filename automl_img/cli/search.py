@@ -65,6 +65,15 @@ def search(
     weights_dir: Annotated[
         str | None, typer.Option(help="Folder with ImageNet weights.", rich_help_panel=_TRIAL)
     ] = None,
+    feature_cache: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Disk for kept outputs of frozen backbones, as 500MB; 0 keeps none. "
+            "[default: 20GB]",
+            rich_help_panel=_TRIAL,
+        ),
+    ] = None,
     image_size: Annotated[
         int | None,
         typer.Option(help="Side in pixels. [default: from the data]", rich_help_panel=_DATA),

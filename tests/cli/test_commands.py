@@ -32,6 +32,7 @@ def automl_img(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str
         (["search", "digits", "--sampler", "magic"], 2, "'tpe', 'random' or 'grid'"),
         (["search", "digits", "--name", "../up"], 2, "plain file name"),
         (["search", "digits", "--gpus-per-trial", "99"], 2, "at most the GPUs"),
+        (["search", "digits", "--feature-cache", "lots"], 2, "an amount such as 20GB"),
         (["search", "digits", "--no-such-option"], 2, "No such option"),
         (["report"], 1, "there is no run in runs"),
         (["report", "nothing"], 1, "there is no run 'nothing'"),
@@ -102,12 +103,22 @@ def test_a_defaults_file_that_is_wrong_is_one_sentence(tmp_path: Path, content: 
     assert "Traceback" not in done.stderr
 
 
-def test_runs_lists_and_report_writes_without_tensorflow_or_ray(tmp_path: Path) -> None:
-    run = golden_run(tmp_path / "runs", name="first")
-    run.report.unlink(missing_ok=True)
-    assert "first" in automl_img("runs", cwd=tmp_path).stdout
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--help"], "Usage"),
+        (["runs"], "golden"),
+        (["spaces", "list"], "cnn"),
+        (["spaces", "show", "cnn"], "cnn.filters"),
+        (["report"], "report.html"),
+    ],
+)
+def test_what_trains_nothing_waits_for_neither_tensorflow_nor_ray(
+    tmp_path: Path, words: list[str], says: str
+) -> None:
+    run = golden_run(tmp_path / "runs")
     code = (
-        "import sys; sys.argv = ['automl-img', 'report']\n"
+        f"import sys; sys.argv = {['automl-img', *words]!r}\n"
         "from automl_img.cli.main import main\n"
         "try:\n    main()\nexcept SystemExit as done:\n    assert done.code in (0, None)\n"
         "assert not {'tensorflow', 'keras', 'ray'} & set(sys.modules)\n"
@@ -116,7 +127,8 @@ def test_runs_lists_and_report_writes_without_tensorflow_or_ray(tmp_path: Path) 
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    assert run.report.exists()
+    assert says in done.stdout
+    assert run.report.exists() == (words == ["report"])
 
 
 def test_a_search_with_a_taken_name_leaves_the_run_alone(tmp_path: Path) -> None:
