@@ -34,7 +34,7 @@ class Prepared:
         channels: 1 or 3.
         flips: whether a mirrored image keeps its class.
         test: the test images, sealed.
-        notices: what the user was told.
+        notices: what the user was told of the images.
     """
 
     name: str

@@ -262,11 +262,5 @@ def shared() -> Processes:
             given = os.environ.get("OMP_NUM_THREADS", "")
             count = min(cores(), int(given)) if given.isdigit() and int(given) else cores()
             _shared = os.getpid(), Processes(count)
-            atexit.register(_end, *_shared)
+            atexit.register(_shared[1].close)
         return _shared[1]
-
-
-def _end(owner: int, processes: Processes) -> None:
-    # A fork that ends runs this too.
-    if os.getpid() == owner:
-        processes.close()

@@ -60,7 +60,7 @@ class SealedTest:
         self._form = (size, channels, cache)
 
     def open(self, listener: Listener = ignore) -> TestImages:
-        """Decode the test images, into a cache of their own.
+        """Decode the test images into a cache of their own; what does not fit there is streamed.
 
         Raises:
             DataError: not one can be decoded, or the cache cannot be written.

@@ -154,13 +154,32 @@ def test_no_process_outlives_the_one_that_started_it(
     assert until(lambda: not any(map(is_alive, started)))
 
 
+def test_an_interrupt_that_the_program_answers_itself_ends_no_process(paths: list[str]) -> None:
+    code = f"""
+import os, signal
+signal.signal(signal.SIGINT, lambda *_: print("heard", flush=True))
+{BUSY}
+os.killpg(os.getpgid(0), signal.SIGINT)
+print(len(pool.submit(inspect_job(sys.argv[1:])).result()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *paths],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        start_new_session=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[1:] == ["heard", "30"]
+
+
 def test_a_script_needs_no_guard_and_its_folder_shadows_nothing(
     paths: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "json.py").write_text("raise SystemExit('the wrong json')")
     script = tmp_path / "scripts" / "mine.py"
     script.parent.mkdir()
-    script.write_text(f"import sys; sys.path.append({str(ROOT)!r})\nprint('once')\n{BUSY}")
+    script.write_text(f"import sys; sys.path.insert(0, {str(ROOT)!r})\nprint('once')\n{BUSY}")
     done = subprocess.run(
         [sys.executable, script, *paths], capture_output=True, text=True, cwd=tmp_path, check=True
     )
