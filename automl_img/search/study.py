@@ -151,6 +151,8 @@ class _Study:
 
     def _search(self, interrupt: Interrupt) -> None:
         """Run the trials."""
+        # Importing Ray is part of the wait.
+        self.listener(Phase("starting Ray and TensorFlow, about 15 s"))
         from automl_img.search.conductor import Conductor
         from automl_img.search.engine import local_ray, run_trials
         from automl_img.search.sampler import Sampler, grid
@@ -169,7 +171,6 @@ class _Study:
             rungs = Rungs(settings.max_epochs)
             rungs.rebuild(sampler.history())
             self.listener(SearchStarted(budget, settings.max_epochs, resources.workers))
-            self.listener(Phase("starting Ray and TensorFlow, about 15 s"))
             conductor = Conductor(
                 self.run,
                 sampler,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -96,3 +98,34 @@ def test_what_a_trial_has_to_say_is_said_once(tmp_path: Path, photos: Path) -> N
     small_search(photos, tmp_path / "runs", heard, search=WIDE)
     texts = [event.text for event in heard.of(Notice) if isinstance(event, Notice)]
     assert len(texts) == len(set(texts))
+
+
+def test_the_process_of_the_command_needs_neither_keras_nor_tensorflow_while_trials_run(
+    tmp_path: Path, photos: Path
+) -> None:
+    """They would cost it seconds and hundreds of megabytes; the retraining needs them first."""
+    code = """
+import sys
+from pathlib import Path
+from automl_img.events import TrialEnded
+from tests.search.searches import small_search
+
+def hear(event):
+    if isinstance(event, TrialEnded):
+        print("trial", event.record.state, sorted({"keras", "tensorflow"} & set(sys.modules)))
+        raise KeyboardInterrupt
+
+try:
+    small_search(Path(sys.argv[1]), Path(sys.argv[2]) / "runs", hear)
+except KeyboardInterrupt:
+    print("stopped")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(photos), str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    assert done.stdout.splitlines() == ["trial complete []", "stopped"]
