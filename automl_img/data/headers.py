@@ -88,7 +88,7 @@ def _read(
     wanted = [paths[row] for row in rows.tolist()]
     count = processes.worth(wanted, _FILE_SECONDS, _BYTE_SECONDS)
     chunks = processes.chunks(len(wanted), count, most=256)
-    jobs = [inspect_job(wanted[part.start : part.stop]) for part in chunks]
+    jobs = (inspect_job(wanted[part.start : part.stop]) for part in chunks)
     with quiet(), closing(processes.run(jobs, count)) as results:
         for part, found in zip(chunks, results, strict=True):
             for row, header in zip(rows[part.start : part.stop].tolist(), found, strict=True):

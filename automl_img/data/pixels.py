@@ -145,7 +145,7 @@ class _Decoding:
         image_bytes = int(np.prod(self.shape))
         count = processes.worth(self.paths, _FILE_SECONDS, _BYTE_SECONDS)
         chunks = processes.chunks(len(self.paths), count)
-        jobs = [
+        jobs = (
             decode_job(
                 self.paths[rows.start : rows.stop],
                 self.digests[rows.start : rows.stop],
@@ -155,7 +155,7 @@ class _Decoding:
                 offset=start + rows.start * image_bytes,
             )
             for rows in chunks
-        ]
+        )
         failed: dict[int, str] = {}
         with closing(processes.run(jobs, count)) as results:
             for rows, result in zip(chunks, results, strict=True):

@@ -20,7 +20,7 @@ import os
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import LifoQueue
 from threading import Lock
@@ -185,7 +185,7 @@ def _fill(target: Pixels, stream: IO[bytes]) -> bool:
     return stream.readinto(target.data.cast("B")) == target.nbytes
 
 
-def run(jobs: Sequence[Job], count: int) -> Generator[Any]:
+def run(jobs: Iterable[Job], count: int) -> Generator[Any]:
     """The results of ``jobs``, in their order, few at a time in memory.
 
     Args:

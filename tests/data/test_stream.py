@@ -178,6 +178,16 @@ def test_the_files_are_checked_once_and_no_more_when_there_is_room_again(
     assert not built([]).streamed, "what is there needs no room"
 
 
+def test_images_that_moved_are_found_where_they_are(
+    index: DataIndex, photos: Path, private_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_the_disk(monkeypatch)
+    build_pixels(index.paths, index.digests, 16, 3, private_cache)
+    photos.rename(photos.parent / "moved")
+    moved = read_index(listing_of(str(photos.parent / "moved"), Columns(), private_cache))
+    assert build_pixels(moved.paths, moved.digests, 16, 3, private_cache).images[3].any()
+
+
 @pytest.mark.parametrize("change", ["other", "gone"])
 def test_a_file_that_changes_under_a_search_is_one_sentence(
     change: str, streamed: StreamedImages
