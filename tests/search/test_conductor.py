@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,13 @@ from typing import Any
 import pytest
 
 from automl_img.errors import SearchError
-from automl_img.events import EpochEnded, Event, Notice, TrialEnded
+from automl_img.events import EpochEnded, Event, Notice, TrialEnded, TrialStarted
 from automl_img.runs import Run, create_run
 from automl_img.search.conductor import Conductor
 from automl_img.search.finalists import rank
 from automl_img.search.placement import Placement
 from automl_img.search.rungs import Rungs
-from automl_img.search.sampler import Sampler, Suggestion
+from automl_img.search.sampler import Sampler, Suggestion, open_study
 from automl_img.trials import Params, TrialSpec, TrialState
 from tests.search.spaces import epoch, record, space
 
@@ -211,3 +212,90 @@ def test_a_search_without_a_usable_trial_says_why_the_first_failed() -> None:
     failed = record(0, (), TrialState.FAILED, "diverged", error="the loss was not finite")
     with pytest.raises(SearchError, match=r"none of 1 trials .* the loss was not finite"):
         rank([failed])
+
+
+def order_of_one_worker(search: Search) -> list[tuple[int, str]]:
+    """(number, graph) of each trial, in the order in which they start."""
+    order = []
+    while search.conductor.next(f"t{len(order)}") is not None:
+        started = [event for event in search.events if isinstance(event, TrialStarted)][-1]
+        order.append((started.number, graph_of(started.params)))
+        search.report(f"t{len(order) - 1}", 1, 0.5)
+        search.finish(f"t{len(order) - 1}")
+    return order
+
+
+DEPTHS = {**WIDE, "cnn.depth": "1,2"}
+
+
+def test_trials_that_follow_from_no_result_start_in_the_order_of_their_graphs(
+    tmp_path: Path,
+) -> None:
+    order = order_of_one_worker(Search(tmp_path / "a", 12, DEPTHS, foreseen=12))
+    assert sorted(number for number, _ in order) == list(range(12))
+    graphs = [graph for _, graph in order]
+    changes = sum(one != other for one, other in itertools.pairwise(graphs))
+    assert changes <= 2
+    assert order_of_one_worker(Search(tmp_path / "b", 12, DEPTHS, foreseen=12)) == order
+
+
+def test_trials_that_follow_from_results_are_asked_for_one_by_one(tmp_path: Path) -> None:
+    search = Search(tmp_path, 12, DEPTHS, foreseen=3)
+    asked = []
+    while search.conductor.next(f"t{len(asked)}") is not None:
+        asked.append(len(open_study(search.run.study).trials))
+        search.report(f"t{len(asked) - 1}", 1, 0.5)
+        search.finish(f"t{len(asked) - 1}")
+    assert asked == [3, 3, *range(3, 13)]
+
+
+def test_trials_that_were_asked_for_and_never_started_are_given_up(tmp_path: Path) -> None:
+    search = Search(tmp_path, 12, DEPTHS, foreseen=12)
+    search.conductor.next("a")
+    search.stopping = True
+    assert search.conductor.next("b") is None
+    assert search.conductor.over
+    search.conductor.end("a")
+    states = {trial.state.name for trial in open_study(search.run.study).trials}
+    assert "RUNNING" not in states
+    assert len(search.run.trials()) == 1
+
+
+def test_a_trial_for_which_gpu_memory_is_short_starts_when_another_has_ended(
+    tmp_path: Path,
+) -> None:
+    search = Search(tmp_path, budget=2, placement=Placement(gpus=1, gpu_bytes=10 * 10**9))
+    search.conductor.next("a")
+    search.conductor.hear("a", message(1, gpu_peak_bytes=6 * 10**9))
+    assert search.conductor.next("b") is None
+    assert not search.conductor.over
+    search.report("a", 1, 0.5)
+    search.finish("a")
+    second = search.conductor.next("b")
+    assert second is not None
+    assert second.number == 1
+    assert search.conductor.next("c") is None
+    assert search.conductor.over
+
+
+def test_what_trials_have_to_say_is_said_once(tmp_path: Path) -> None:
+    search = Search(tmp_path)
+    for trial, text in (("a", "too large"), ("b", "too large"), ("c", "too slow")):
+        search.conductor.next(trial)
+        search.conductor.hear(trial, message(1, notice=text))
+        search.report(trial, 1, 0.5)
+        search.finish(trial)
+    assert [event.text for event in search.events if isinstance(event, Notice)] == [
+        "too large",
+        "too slow",
+    ]
+
+
+def test_what_a_trial_cost_is_kept_with_it(tmp_path: Path) -> None:
+    search = Search(tmp_path)
+    search.conductor.next("a")
+    search.conductor.hear("a", message(1, graphs_traced=2, gpu_peak_bytes=5))
+    search.report("a", 1, 0.5)
+    search.finish("a", graphs_traced=0)
+    (kept,) = search.run.trials()
+    assert (kept.graphs_traced, kept.gpu_peak_bytes) == (0, 5)
