@@ -1,4 +1,4 @@
-"""How much a worker process grows from trial to trial.
+"""How much a worker process grows from trial to trial, beside `keras_tuner.RandomSearch`.
 
 One process trains many small trials one after the other, each with other hyperparameters (filters,
 depth, dropout, l2, optimizer, batch size), so that graphs are made, kept and dropped. It does what

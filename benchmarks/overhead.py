@@ -1,4 +1,4 @@
-"""What a search costs beyond the training of its models, against training without any search.
+"""What a search costs beyond training, against bare `model.fit`, Ray Tune alone and KerasTuner.
 
 A search of fixed configurations (three structures, ten learning rates each; a grid, and a warm-up
 of the rate so long that no rung stops a trial) runs as the command does: Ray Tune, Optuna's
@@ -8,7 +8,7 @@ arrays and threads (``peers.py``):
 
 - bare, traced: only the epochs of `model.fit` on models whose graphs were made before. The goal is
   held against this one. Half of the configurations run before the search and half after it.
-- bare, rebuilt: a warm loop that builds each model anew.
+- bare, rebuilt: a warm loop that builds each model anew; a few configurations of each structure.
 - plain Ray Tune with its defaults, and `keras_tuner.RandomSearch`; both with the 1 s trials only.
 
 "Workers up" is from the end of the first trial to the end of the last, by ``trials.jsonl``. "Cold"
@@ -59,10 +59,18 @@ Figures = dict[str, float | int | str | bool]
 
 @dataclass(frozen=True)
 class Level:
-    """One search: how long its trials take, how many there are, and what it is compared with."""
+    """One search.
+
+    Attributes:
+        seconds: that a trial takes about.
+        trials: how many there are.
+        rebuilt: how many of them the loop that rebuilds each model runs, as many of each structure.
+        tools: whether it is compared with other tools too, from cold.
+    """
 
     seconds: float
     trials: int
+    rebuilt: int
     tools: bool
 
     @property
@@ -87,7 +95,7 @@ class Ours:
 def main() -> None:
     short = frame.asked_short(__doc__)
     frame.quiet()
-    levels = [Level(1, 6, True)] if short else [Level(10, 30, False), Level(1, 30, True)]
+    levels = [Level(1, 6, 3, True)] if short else [Level(10, 30, 3, False), Level(1, 30, 6, True)]
     figures: Figures = {}
     met = []
     with frame.workspace() as folder:
@@ -123,7 +131,7 @@ def _measure(level: Level, line: tuple[float, float], folder: Path) -> tuple[Fig
     bare = bare_before + bare_after
     figures: Figures = {"images a class": per_class} | _against_bare(ours, bare)
     figures |= _where_it_goes(ours.records, statistics.fmean(bare))
-    some = job.configurations if level.tools else job.configurations[1 :: len(bare) // 6 or 1]
+    some = job.configurations[:: level.trials // level.rebuilt]
     rebuilt = peers.start("bare_rebuilt", replace(job, configurations=some), _environment())
     figures["bare rebuilt, seconds a trial"] = round(statistics.fmean(rebuilt["seconds"]), 3)
     if not level.tools:

@@ -1,6 +1,6 @@
-"""How long the commands take that do little: whole processes, start to exit.
+"""How long the commands take that do little, against an import of their libraries.
 
-`automl-img --help`, `runs` and `report` alternate with `python -c "import typer, rich"`, which is
+Whole processes: `automl-img --help`, `runs` and `report` alternate with `python -c "import typer, rich"`, which is
 what any command line of these libraries pays. Beside them, as it is no part of the goal, an empty
 Typer application: what these libraries cost once they read an option or draw a help. The run that
 is listed and reported is a real search of two small trials, made beforehand. `report` also writes

@@ -1,4 +1,5 @@
-"""Writes the parts of the documents that the code knows better: commands, hyperparameters, presets.
+"""Writes the parts of the documents that the code knows better: commands, hyperparameters, presets,
+and what benchmarks found.
 
 They stand between ``<!-- generated: NAME -->`` and ``<!-- end -->``; the rest of each document is
 written by hand. ``make docs`` runs this; ``--check`` only says what is stale, and a test runs that.
@@ -6,6 +7,8 @@ written by hand. ``make docs`` runs this; ``--check`` only says what is stale, a
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -22,6 +25,7 @@ from automl_img.space.dimensions import Dimension, text
 from automl_img.space.presets import find_preset
 
 DOCS = Path(__file__).parent
+BENCHMARKS = DOCS.parent / "benchmarks"
 _KINDS = {int: " N", float: " X", bool: "", Path: " PATH"}
 
 # What each hyperparameter does; one that is missing here stops the documents from being written.
@@ -121,7 +125,50 @@ def presets() -> str:
     return "\n".join(lines)
 
 
+def benchmarks() -> str:
+    """Every benchmark with its goal and what its last full run found."""
+    scripts = sorted(BENCHMARKS.glob("*.py"))
+    scripts = [path for path in scripts if "\nif __name__ ==" in path.read_text(encoding="utf-8")]
+    lines = ["| script | what it measures, against what | goal | reached |", "|---" * 4 + "|"]
+    figures: list[str] = []
+    for script in scripts:
+        about, goal = _about(script)
+        result = BENCHMARKS / "results" / f"{script.stem}.json"
+        reached = "not yet run in full"
+        if result.exists():
+            kept = json.loads(result.read_text(encoding="utf-8"))
+            goal, reached = kept["goal"], "yes" if kept["met"] else "no"
+            figures += _figures(kept)
+        lines.append(f"| `{script.name}` | {about} | {goal} | {reached} |")
+    return "\n".join([*lines, *figures])
+
+
+def _about(script: Path) -> tuple[str, str]:
+    """(what a benchmark measures, its goal): its docstring's first paragraph and its ``GOAL``."""
+    tree = ast.parse(script.read_text(encoding="utf-8"))
+    goals = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "GOAL"
+    ]
+    about = (ast.get_docstring(tree) or "").partition("\n\n")[0]
+    return " ".join(about.split()), ast.literal_eval(goals[0]) if goals else ""
+
+
+def _figures(kept: dict[str, Any]) -> Iterator[str]:
+    """The result of a full run, with its date and machine."""
+    machine = kept["machine"]
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    gpus = ", ".join(machine["gpus"]) or "no GPU"
+    where = f"{machine['cores']} cores of {machine['cpu']}, {machine['memory_gb']:g} GB, {gpus}"
+    yield from ("", f"### {kept['name']}", "", f"{kept['date']}; {where}; {versions}.", "")
+    yield from ("| figure | value |", "|---|---|")
+    for name, value in kept["figures"].items():
+        yield f"| {name} | {value} |"
+
+
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
+    "benchmarks.md": {"benchmarks": benchmarks},
     "cli.md": {"commands": commands},
     "space.md": {"presets": presets, "hyperparameters": hyperparameters},
 }
