@@ -1,11 +1,11 @@
 """How long the commands take that do little, against an import of their libraries.
 
-Whole processes: `automl-img --help`, `runs` and `report` alternate with `python -c "import typer, rich"`, which is
-what any command line of these libraries pays. Beside them, as it is no part of the goal, an empty
-Typer application: what these libraries cost once they read an option or draw a help. The run that
-is listed and reported is a real search of two small trials, made beforehand. `report` also writes
-its page; what that costs without any import is taken in one warm process. Last, the time from the
-start of `automl-img search` to its first line.
+Whole processes, start to exit: `automl-img --help`, `runs` and `report` alternate with
+`python -c "import typer, rich"`, which is what any command line of these libraries pays. Beside
+them, as it is no part of the goal, an empty Typer application: what these libraries cost once they
+read an option or draw a help. The run that is listed and reported is a real search of two small
+trials, made beforehand. `report` also writes its page; what that costs without any import is taken
+in one warm process. Last, the time from the start of `automl-img search` to its first line.
 """
 
 from __future__ import annotations
