@@ -57,7 +57,10 @@ class Dropout(keras.layers.Layer):  # type: ignore[misc]
 
     def __init__(self, name: str) -> None:
         super().__init__(name=name)
-        self.rate = self.add_weight(shape=(), initializer="zeros", trainable=False, name="rate")
+        # A rate in bfloat16 would be another rate.
+        self.rate = self.add_weight(
+            shape=(), initializer="zeros", trainable=False, autocast=False, name="rate"
+        )
         self.generator = keras.random.SeedGenerator(0)
 
     def call(self, inputs: Any, training: bool = False) -> Any:

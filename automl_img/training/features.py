@@ -82,7 +82,11 @@ class FrozenFeatures:
 
     def refusal(self, train: Array, validation: Array, epochs: int) -> str | None:
         """Why the features of a trial of so many epochs are not kept, in a sentence; None where
-        they find room within the budget, the least recently used ones of others removed for it."""
+        they find room within the budget, the least recently used ones of others removed for it.
+
+        Raises:
+            DataError: the budget has room, but the disk has not.
+        """
         views: list[int | None] = list(range(min(VIEWS, epochs))) if self._changes else [None]
         folders = [self._folder(train, view) for view in views]
         folders += [self._folder(validation, None)] if len(validation) else []
@@ -96,6 +100,7 @@ class FrozenFeatures:
             )
         if any(read_meta(folder) is None for folder in folders):
             _make_room(self._root, budget - size, folders)
+            check_space(self._root, size)
         return None
 
     @property

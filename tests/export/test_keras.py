@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from automl_img.errors import ExportError
-from automl_img.export.keras import ExportedModel, export_keras, load_keras, serving_model
+from automl_img.export.keras import ExportedModel, export_keras, load_keras, with_probabilities
 from automl_img.export.parity import TOLERANCE, check_parity
 from automl_img.training.trainer import Trainer, predict_rows
 from automl_img.trials import TrialSpec
@@ -31,8 +31,10 @@ STRONG = {
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
-    """A trained model, images that it was trained on, its probabilities, and its export."""
+    """The classifier, the graph in which it was trained, images of those, the probabilities that
+    the graph gives, and the export."""
 
+    classifier: Any
     trained: Any
     images: np.ndarray
     expected: np.ndarray
@@ -45,11 +47,12 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     spec: TrialSpec = with_(write_pixels(folder, per_class=30), max_epochs=2, fix=STRONG)
     trainer = Trainer(spec)
     list(trainer.epochs())
-    images = np.asarray(trainer.images[:40])
-    expected = predict_rows(trainer.model, trainer.images, np.arange(40))
+    images = np.asarray(trainer.data.images[:40])
+    # Of the graph that was trained, not of what is exported.
+    expected = predict_rows(trainer.model, trainer.data.images, np.arange(40))
     path = folder / "deep" / "model.keras"
-    export_keras(trainer.model, CLASSES, path, images, expected)
-    return Exported(trainer.model, images, expected, path)
+    export_keras(trainer.serving, CLASSES, path, images, expected)
+    return Exported(trainer.serving, trainer.model, images, expected, path)
 
 
 def changed(source: Path, target: Path, **members: bytes | None) -> Path:
@@ -90,10 +93,11 @@ def test_the_exported_model_takes_uint8_and_nothing_is_left_of_training(exported
     kinds = {type(layer).__name__ for layer in layers_in(model)}
     assert "Rescaling" in kinds
     assert {kind for kind in kinds if kind.startswith(("Random", "Gaussian"))} == set()
+    assert kinds & {"Augmentation", "Dropout"} == set()
     inside = {type(layer).__name__ for layer in layers_in(exported.trained)}
-    assert {"RandomRotation", "RandomErasing", "RandomFlip"} <= inside
-    # Even asked to train, it changes no image: what is random in it is the dropout of the head.
-    assert [layer.name for layer in layers_in(model) if "dropout" in layer.name] == ["dropout"]
+    assert {"Augmentation", "Dropout"} <= inside
+    # All of its layers are Keras's own: who loads it needs nothing of ours.
+    assert {type(layer).__module__.split(".")[0] for layer in layers_in(model)} == {"keras"}
     assert not model.compiled
 
 
@@ -116,7 +120,7 @@ def test_class_names_survive_whatever_they_are(
     exported: Exported, tmp_path: Path, names: tuple[str, ...]
 ) -> None:
     path = tmp_path / "model.keras"
-    export_keras(exported.trained, names, path, exported.images, exported.expected)
+    export_keras(exported.classifier, names, path, exported.images, exported.expected)
     assert load_keras(path).class_names == names
 
 
@@ -128,10 +132,14 @@ def test_a_file_that_predicts_otherwise_is_not_kept(
     expected[7, 1] += off
     (tmp_path / "model.keras").write_bytes(b"an older export")
     with pytest.raises(ExportError, match=r"within 0\.0001, but model\.keras differs by"):
-        export_keras(exported.trained, CLASSES, tmp_path / "model.keras", exported.images, expected)
+        export_keras(
+            exported.classifier, CLASSES, tmp_path / "model.keras", exported.images, expected
+        )
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"an older export"]
     with pytest.raises(ExportError):
-        export_keras(exported.trained, CLASSES, tmp_path / "new.keras", exported.images, expected)
+        export_keras(
+            exported.classifier, CLASSES, tmp_path / "new.keras", exported.images, expected
+        )
     assert not (tmp_path / "new.keras").exists()
 
 
@@ -146,22 +154,21 @@ def test_parity_allows_rounding_and_no_more() -> None:
 def test_a_model_put_together_wrong_is_refused(
     exported: Exported, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def scaled_twice(trained: Any) -> Any:
-        pixels = keras.Input(trained.input_shape[1:], dtype="uint8")
-        logits = trained.get_layer("classifier")(keras.layers.Rescaling(1 / 255)(pixels))
-        return keras.Model(pixels, keras.layers.Softmax()(logits))
+    def softened(classifier: Any) -> Any:
+        logits = keras.layers.Rescaling(0.5)(classifier.output)
+        return keras.Model(classifier.input, keras.layers.Softmax()(logits))
 
-    monkeypatch.setattr("automl_img.export.keras.serving_model", scaled_twice)
+    monkeypatch.setattr("automl_img.export.keras.with_probabilities", softened)
     with pytest.raises(ExportError, match="differs by"):
         export_keras(
-            exported.trained, CLASSES, tmp_path / "m.keras", exported.images, exported.expected
+            exported.classifier, CLASSES, tmp_path / "m.keras", exported.images, exported.expected
         )
 
 
-def test_serving_takes_nothing_from_the_trained_model(exported: Exported) -> None:
-    before = [np.array(weight) for weight in exported.trained.get_weights()]
-    serving_model(exported.trained)
-    after = exported.trained.get_weights()
+def test_serving_changes_no_weight(exported: Exported) -> None:
+    before = [np.array(weight) for weight in exported.classifier.get_weights()]
+    with_probabilities(exported.classifier)
+    after = exported.classifier.get_weights()
     assert all(np.array_equal(old, new) for old, new in zip(before, after, strict=True))
 
 

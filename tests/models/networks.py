@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from automl_img.models.hypermodel import ImageClassifier, ImageFacts, bind
+from automl_img.models.hypermodel import ImageClassifier, bind
 from automl_img.models.hyperparameters import declared
+from automl_img.models.network import ImageFacts
 from automl_img.space.dimensions import SearchSpace
 from automl_img.space.presets import Preset, build_space
 from automl_img.trials import Params

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from automl_img.models import backbones
-from automl_img.models.hypermodel import ImageClassifier, ImageFacts, bind
+from automl_img.models.hypermodel import ImageClassifier, bind
 from automl_img.models.hyperparameters import declared
+from automl_img.models.network import ImageFacts
 from automl_img.plugins import leaf_names, leaves
 from automl_img.search.start import start_set
 from automl_img.space.dimensions import Choice, Dimension, SearchSpace
@@ -71,7 +72,7 @@ class TestEveryFamily:
     def test_takes_grey_images_smaller_than_its_network_does(self, family: ModuleType) -> None:
         model = check_smallest(family, 8, channels=1)
         if family.VARIANTS[0] != "cnn":
-            backbone = model.get_layer("classifier").get_layer("backbone")
+            backbone = model.get_layer("backbone")
             assert backbone.get_layer("enlarged").output.shape[1:] == (*[smallest(family)] * 2, 3)
 
 

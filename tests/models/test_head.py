@@ -74,13 +74,13 @@ def test_two_classes_and_many_have_an_output_each(classes: int) -> None:
 
 def test_the_settings_of_the_head_change_the_network() -> None:
     def names(**fix: str) -> set[str]:
-        return {layer.name for layer in built(**fix).get_layer("classifier").layers}
+        model = built(**fix)
+        return {layer.name for layer in (*model.layers, *model.head.layers)}
 
     assert {"pooling", "dropout", "logits"} <= names()
     assert "dropout" not in names(head__dropout="0")
     assert "hidden" in names(head__units="16")
     pooled = [
-        type(built(head__pooling=kind).get_layer("classifier").get_layer("pooling")).__name__
-        for kind in ("avg", "max")
+        type(built(head__pooling=kind).get_layer("pooling")).__name__ for kind in ("avg", "max")
     ]
     assert pooled == ["GlobalAveragePooling2D", "GlobalMaxPooling2D"]

@@ -12,15 +12,14 @@ from hypothesis import strategies as st
 from automl_img.errors import SpaceError
 from automl_img.models.hypermodel import (
     ImageClassifier,
-    ImageFacts,
     bind,
     register,
-    set_backbone_trainable,
 )
 from automl_img.models.hyperparameters import declared
+from automl_img.models.network import ImageFacts
 from automl_img.space.dimensions import Choice, Float, Int, SearchSpace
 from automl_img.space.presets import build_space, find_preset, preset_names, read_preset
-from tests.models.networks import built, floats, noise, params_of, space_of
+from tests.models.networks import floats, params_of, space_of
 from tests.pictures import COLOURS, picture
 from tests.space import dims
 
@@ -123,31 +122,7 @@ def test_out_of_range_values_are_found_before_they_are_bound() -> None:
         space.validate({**space.nearest({}), "batch_size": 10**6})
 
 
-def test_the_classifier_inside_is_what_is_exported() -> None:
-    model = built(augment__strength="1")
-    assert [layer.name for layer in model.layers] == [
-        "pixels",
-        "as_float",
-        "augmentation",
-        "classifier",
-    ]
-    images = noise(4, 8)
-    logits = floats(model(images, training=False))
-    assert np.abs(floats(model.get_layer("classifier")(images)) - logits).max() < 1e-4
-    assert "augmentation" not in [layer.name for layer in built().layers]
-
-
 def test_a_space_of_one_point_can_be_registered() -> None:
     space = SearchSpace("one", space_of(backbone="cnn", cnn__depth="1").dimensions, frozenset())
     model = ImageClassifier(FACTS, space).build(keras_tuner.HyperParameters())
     assert model.output_shape == (None, 3)
-
-
-def test_the_head_alone_trains_while_the_backbone_is_held() -> None:
-    model = built(backbone="vgg16", vgg16__frozen_layers="15", size=32)
-    free = len(model.trainable_variables)
-    set_backbone_trainable(model, False)
-    assert {v.path.split("/")[0] for v in model.trainable_variables} == {"logits"}
-    set_backbone_trainable(model, True)
-    assert len(model.trainable_variables) == free > 2
-    keras.backend.clear_session()

@@ -11,6 +11,7 @@ from automl_img.models.optimizer import (
     PLATEAU_PATIENCE,
     build_optimizer,
     learning_rate,
+    start_optimizer,
 )
 from automl_img.trials import Params
 from tests.models.networks import built, noise, params_of
@@ -93,8 +94,10 @@ def test_every_optimizer_learns_at_the_rate_it_is_given(name: str, kind: type) -
     params = params_of(optimizer__name=name, optimizer__learning_rate="0.02")
     optimizer = build_optimizer(params)
     assert type(optimizer) is kind
-    assert float(optimizer.learning_rate) == pytest.approx(0.02)
     weight = keras.Variable(np.array([1.0, -1.0], "float32"))
+    optimizer.build([weight])
+    start_optimizer(optimizer, params)
+    assert float(optimizer.learning_rate) == pytest.approx(0.02)
     optimizer.apply([np.array([0.5, -0.5], "float32")], [weight])
     first, second = np.array(weight)
     assert first < 1.0

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from automl_img.errors import WeightsError
-from automl_img.models.hypermodel import ImageClassifier, ImageFacts, bind
+from automl_img.models.hypermodel import ImageClassifier, bind
+from automl_img.models.network import ImageFacts
 from automl_img.models.pretrained import Variant, application
 from automl_img.models.weights import find_variant, imagenet, weights_of_space
 from tests.models.networks import floats, noise, params_of, space_of
@@ -59,7 +60,7 @@ def test_a_file_of_weights_is_loaded_into_the_backbone(saved: Path) -> None:
     images = noise(2, 32).astype("float32")
 
     def features(model: object) -> np.ndarray:
-        backbone = model.get_layer("classifier").get_layer("backbone")  # type: ignore[attr-defined]
+        backbone = model.get_layer("backbone")  # type: ignore[attr-defined]
         return floats(backbone(images, training=False))
 
     network = application(variant_of(NAME), 32)

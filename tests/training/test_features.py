@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from automl_img.models.pretrained import application
+from automl_img.models.weights import find_variant
+from automl_img.training import features
+from automl_img.training.features import ARRAY, VIEWS
+from automl_img.training.graphs import GraphCache
+from automl_img.training.inputs import Joined
+from automl_img.training.trainer import Trainer, predict_rows
+from automl_img.trials import EpochResult, TrialSpec
+from tests.training.trials import curve, with_, write_pixels
+
+PLENTY = 10**9
+
+
+def saved_weights(name: str, side: int, folder: Path) -> str:
+    """A file of weights that spread what they see, as random ones of deep networks do not."""
+    variant = find_variant(name)
+    assert variant is not None
+    keras.utils.set_random_seed(5)
+    network = application(variant, side)
+    rng = np.random.default_rng(5)
+    for weight in network.weights:
+        if weight.name in ("moving_mean", "beta"):
+            weight.assign(rng.normal(0, 0.1, weight.shape))
+        if weight.name == "moving_variance":
+            weight.assign(rng.uniform(0.05, 0.5, weight.shape))
+    path = folder / f"{name}.weights.h5"
+    network.save_weights(path)
+    return str(path)
+
+
+def frozen_trial(
+    folder: Path, name: str, cut: int, side: int = 32, per_class: int = 16, **fix: str
+) -> TrialSpec:
+    """A trial of two epochs on pictures, its backbone frozen up to ``cut``; features are kept."""
+    spec = write_pixels(folder / f"pixels-{side}-{per_class}", per_class=per_class, size=side)
+    weights = saved_weights(name, side, folder)
+    own = {
+        "backbone": name,
+        "weights": weights,
+        f"{name}__frozen_layers": str(cut),
+        "batch_size": "8",
+        "augment__strength": "0",
+        "optimizer__learning_rate": "1e-3",
+        "optimizer__name": "sgd",
+        "regularization__l2": "1e-4",
+    }
+    changes = {"max_epochs": 2, "weights": weights, "fix": {**own, **fix}}
+    kept = {"features": str(folder / "features"), "feature_bytes": PLENTY}
+    return with_(spec, folder / "trial", **changes, **kept)
+
+
+def run(spec: TrialSpec, folder: Path) -> tuple[Trainer, list[EpochResult]]:
+    trainer = Trainer(with_(spec, folder), GraphCache(1))
+    return trainer, list(trainer.epochs())
+
+
+def arrays(spec: TrialSpec) -> list[Path]:
+    return sorted(Path(str(spec.features)).glob(f"*/{ARRAY}"))
+
+
+CUTS = [
+    ("mobilenet_v2", 32, 116),
+    ("mobilenet_v2", 32, 154),
+    ("vgg16", 32, 15),
+    ("vgg16", 32, 19),
+    ("resnet50", 32, 143),
+    ("resnet50", 32, 175),
+    ("xception", 71, 116),
+    ("xception", 71, 132),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "side", "cut"), CUTS)
+def test_kept_features_train_as_the_whole_network_does(
+    tmp_path: Path, name: str, side: int, cut: int
+) -> None:
+    spec = frozen_trial(tmp_path, name, cut, side, fine_tune__head_epochs="0")
+    kept, results = run(spec, tmp_path / "kept")
+    assert len(arrays(spec)) == 2
+    assert len(kept.model.inputs[0].shape) == (2 if cut in (154, 19, 175, 132) else 4)
+    plain, expected = run(with_(spec, feature_bytes=0), tmp_path / "plain")
+    assert plain.model.inputs[0].dtype == "uint8"
+    # Features are kept in half precision, so losses agree to about three digits.
+    assert np.array(curve(results)) == pytest.approx(np.array(curve(expected)), abs=0.03, rel=0.02)
+    assert kept.parameters == plain.parameters == kept.serving.count_params()
+    # What is exported is the whole network, and predicts what was trained.
+    rows = np.arange(12)
+    found = predict_rows(kept.serving, kept.data.images, rows)
+    assert np.abs(found - predict_rows(plain.serving, plain.data.images, rows)).max() < 0.05
+    validation = predict_rows(kept.serving, kept.data.images, kept.data.validation)
+    array, places = kept._phase.inputs.validation()
+    assert np.abs(predict_rows(kept.model, array, places) - validation).max() < 0.02
+    assert kept.ms_per_image is not None
+    assert kept.ms_per_image > 0
+    keras.backend.clear_session()
+
+
+def test_later_trials_compute_nothing_whatever_their_head_is(tmp_path: Path) -> None:
+    spec = frozen_trial(tmp_path, "mobilenet_v2", 154)
+    first, _ = run(spec, tmp_path / "first")
+    [*before] = [(path, path.stat().st_mtime_ns) for path in arrays(spec)]
+    assert len(before) == 2
+    # One graph to compute the features, one to train on them, one to validate.
+    assert first.graphs_traced == 3
+    others = {"head__pooling": "max", "head__units": "4", "optimizer__name": "adam"}
+    changed = dataclasses.replace(
+        spec, params={**spec.params, **with_(spec, fix=_typed(spec, others)).params}
+    )
+    second, results = run(changed, tmp_path / "second")
+    assert [(path, path.stat().st_mtime_ns) for path in arrays(spec)] == before
+    assert second.graphs_traced == 2
+    assert results[0].loss != first.results[0].loss
+    assert second.parameters == second.serving.count_params()
+    for path, _ in before:
+        array = np.load(path, mmap_mode="r")
+        assert array.dtype == np.float16
+        assert array.shape[1:] == (2, 1280)
+
+
+def _typed(spec: TrialSpec, changes: dict[str, str]) -> dict[str, str]:
+    kept = ("backbone", "weights", "batch_size", "mobilenet_v2.frozen_layers", "augment.strength")
+    fixed = {name.replace(".", "__"): str(spec.params[name]) for name in kept}
+    return {**fixed, **changes}
+
+
+def test_augmented_trials_share_a_fixed_number_of_views(tmp_path: Path) -> None:
+    spec = frozen_trial(tmp_path, "mobilenet_v2", 154, augment__strength="0.5")
+    longer = with_(spec, max_epochs=VIEWS + 2)
+    _, results = run(longer, tmp_path / "first")
+    assert len(results) == VIEWS + 2
+    # Views of the training images, and the validation images as they are.
+    assert len(arrays(spec)) == VIEWS + 1
+    contents = {np.load(path).tobytes() for path in arrays(spec)}
+    assert len(contents) == VIEWS + 1
+    # Another seed sees them in another order; another strength sees others.
+    other, _ = run(with_(longer, seed=7), tmp_path / "second")
+    assert len(arrays(spec)) == VIEWS + 1
+    assert other.graphs_traced == 2
+    weaker = {**spec.params, "augment.strength": 0.25}
+    run(dataclasses.replace(spec, params=weaker), tmp_path / "third")
+    assert len(arrays(spec)) == VIEWS + 1 + 2
+
+
+def test_a_view_is_the_same_whoever_computes_it(tmp_path: Path) -> None:
+    one = frozen_trial(tmp_path, "mobilenet_v2", 154, augment__strength="0.5")
+    two = dataclasses.replace(one, features=str(tmp_path / "elsewhere"), seed=9)
+    run(one, tmp_path / "one")
+    run(two, tmp_path / "two")
+    here, there = ({path.parent.name: np.load(path) for path in arrays(s)} for s in (one, two))
+    assert here.keys() == there.keys()
+    assert all(np.array_equal(here[name], there[name]) for name in here)
+
+
+def test_retraining_adds_the_features_of_the_validation_images(tmp_path: Path) -> None:
+    spec = frozen_trial(tmp_path, "mobilenet_v2", 154)
+    run(spec, tmp_path / "trial")
+    before = arrays(spec)
+    again = with_(spec, train_on_all=True, learning_rates=(1e-3, 1e-3))
+    trainer, results = run(again, tmp_path / "winner")
+    assert arrays(spec) == before
+    assert [each.val_accuracy for each in results] == [None, None]
+    plain, expected = run(with_(again, feature_bytes=0), tmp_path / "plain")
+    assert [each.loss for each in results] == pytest.approx(
+        [each.loss for each in expected], rel=0.02
+    )
+    assert trainer.serving.count_params() == plain.serving.count_params()
+
+
+def test_what_needs_more_room_than_there_is_trains_plainly_and_says_so(tmp_path: Path) -> None:
+    spec = frozen_trial(tmp_path, "mobilenet_v2", 154)
+    images, bytes_each = 48, 2 * 2 * 1280
+    little = with_(spec, feature_bytes=images * bytes_each - 1)
+    trainer, _ = run(little, tmp_path / "little")
+    assert arrays(spec) == []
+    assert trainer.notice is not None
+    assert "mobilenet_v2 frozen up to layer 154 need 0.0 GB, more than --feature-cache" in (
+        trainer.notice
+    )
+    enough, _ = run(with_(spec, feature_bytes=images * bytes_each), tmp_path / "enough")
+    assert enough.notice is None
+    assert len(arrays(spec)) == 2
+
+
+def test_the_least_recently_used_features_make_room_for_new_ones(tmp_path: Path) -> None:
+    spec = frozen_trial(tmp_path, "mobilenet_v2", 154)
+    # Room for two trials of the three.
+    spec = with_(spec, feature_bytes=2 * 48 * 2 * 2 * 1280)
+    trials = [
+        dataclasses.replace(spec, params={**spec.params, "augment.strength": strength})
+        for strength in (0.0, 0.5, 1.0)
+    ]
+    one = [with_(trial, max_epochs=1) for trial in trials]
+    first, second = run(one[0], tmp_path / "0"), run(one[1], tmp_path / "1")
+    kept = set(arrays(spec))
+    assert len(kept) == 3
+    run(one[0], tmp_path / "0 again")
+    run(one[2], tmp_path / "2")
+    left = set(arrays(spec))
+    # The view of the second trial went; the training images of the first were used after it.
+    assert len(left - kept) == 1
+    assert len(kept - left) <= 1
+    assert first[1][0].loss != second[1][0].loss
+
+
+def test_a_disk_without_room_costs_no_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = frozen_trial(tmp_path, "mobilenet_v2", 154)
+
+    def full(path: Path, needed: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(features, "check_space", full)
+    trainer, results = run(spec, tmp_path / "trial")
+    assert len(results) == 2
+    assert "features are not kept" in str(trainer.notice)
+    assert "\n" not in str(trainer.notice)
+
+
+def test_other_weights_give_other_features(tmp_path: Path) -> None:
+    spec = frozen_trial(tmp_path, "mobilenet_v2", 154)
+    run(spec, tmp_path / "one")
+    assert spec.weights is not None
+    network = application(find_variant("mobilenet_v2"), 32)  # type: ignore[arg-type]
+    network.save_weights(spec.weights)
+    run(spec, tmp_path / "two")
+    assert len(arrays(spec)) == 4
+
+
+def test_arrays_that_are_joined_are_read_as_one() -> None:
+    parts = [np.arange(6).reshape(3, 2), np.arange(6, 16).reshape(5, 2)]
+    joined = Joined(parts)
+    whole = np.concatenate(parts)
+    assert (joined.shape, len(joined), joined.dtype) == (whole.shape, 8, whole.dtype)
+    rows = np.array([7, 0, 2, 3, 3, 6])
+    assert np.array_equal(joined[rows], whole[rows])

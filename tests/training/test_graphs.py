@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from automl_img.errors import Diverged
+from automl_img.models import backbones
+from automl_img.plugins import leaf_names, leaves
+from automl_img.training.graphs import GraphCache
+from automl_img.training.trainer import Trainer
+from automl_img.trials import TrialSpec
+from tests.training.trials import CLASSES, curve, params_of, with_, write_pixels
+
+# The same graph, and not one value in it that is the same.
+ONE = {
+    "optimizer__learning_rate": "1e-2",
+    "head__dropout": "0.1",
+    "regularization__l2": "1e-3",
+    "regularization__l1": "1e-5",
+    "label_smoothing": "0.1",
+    "augment__strength": "0.7",
+    "batch_size": "16",
+}
+OTHER = {
+    "optimizer__learning_rate": "3e-3",
+    "head__dropout": "0.4",
+    "regularization__l2": "1e-2",
+    "regularization__l1": "1e-4",
+    "label_smoothing": "0",
+    "augment__strength": "0.2",
+    "batch_size": "24",
+    "optimizer__schedule": "constant",
+}
+
+
+def losses(spec: TrialSpec, graphs: GraphCache, folder: Path) -> tuple[list[object], int]:
+    """What two epochs gave, and how many graphs were traced for them."""
+    trainer = Trainer(with_(spec, folder, max_epochs=2), graphs)
+    results = list(trainer.epochs())
+    return [*curve(results)], trainer.graphs_traced
+
+
+def check_reuse(first: TrialSpec, second: TrialSpec, folder: Path) -> None:
+    """``second`` gives to the bit what it gives on its own, though ``first`` was trained before."""
+    graphs = GraphCache()
+    before, traced = losses(first, graphs, folder / "first")
+    assert traced == 2
+    after, traced = losses(second, graphs, folder / "second")
+    assert traced == 0
+    alone, traced = losses(second, GraphCache(), folder / "alone")
+    assert traced == 2
+    assert after == alone
+    assert before != after
+    again, traced = losses(first, graphs, folder / "again")
+    assert (again, traced) == (before, 0)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
+def test_a_kept_graph_trains_as_a_newly_built_one_with_each_optimizer(
+    spec: TrialSpec, tmp_path: Path, optimizer: str
+) -> None:
+    own = {"optimizer__name": optimizer, "head__units": "8", "augment__noise": "0.1"}
+    decays = [{"optimizer__weight_decay": value} for value in ("0.3", "0.01")]
+    one, other = decays if optimizer == "adamw" else ({}, {})
+    check_reuse(
+        with_(spec, fix={**ONE, **own, **one}, seed=3),
+        with_(spec, fix={**OTHER, **own, **other, "augment__noise": "0.02"}, seed=4),
+        tmp_path,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", leaves(backbones), ids=leaf_names(backbones))
+def test_a_kept_graph_trains_as_a_newly_built_one_in_each_family(
+    family: ModuleType, tmp_path: Path
+) -> None:
+    shared = getattr(family, "FAMILY", None)
+    size = shared.variants[family.VARIANTS[0]].minimum if shared else 16
+    spec = write_pixels(tmp_path / "pixels", per_class=12, size=size)
+    own = {"backbone": family.VARIANTS[0]}
+    own |= {"weights": "none"} if shared else {}
+    check_reuse(
+        with_(spec, fix={**ONE, **own, "batch_size": "8"}, seed=3),
+        with_(spec, fix={**OTHER, **own, "batch_size": "6"}, seed=4),
+        tmp_path,
+    )
+
+
+def test_what_shapes_a_graph_asks_for_another_and_the_least_recently_used_goes(
+    spec: TrialSpec, tmp_path: Path
+) -> None:
+    graphs = GraphCache(most=2)
+    plain = with_(spec, fix={})
+    wider = with_(spec, fix={"cnn__filters": "9"})
+    no_dropout = with_(spec, fix={"head__dropout": "0"})
+    order = [plain, wider, plain, no_dropout, plain, wider]
+    traced = [losses(each, graphs, tmp_path / str(place))[1] for place, each in enumerate(order)]
+    assert traced == [2, 2, 0, 2, 0, 2]
+    assert len(graphs.signatures()) == 2
+    assert graphs.shrink()
+    assert graphs.shrink()
+    assert not graphs.shrink()
+    assert graphs.signatures() == []
+
+
+def test_a_trial_after_one_that_diverged_starts_from_sound_numbers(
+    spec: TrialSpec, tmp_path: Path
+) -> None:
+    graphs = GraphCache()
+    fix = {"optimizer__name": "sgd", "cnn__batch_normalization": "false"}
+    wild = Trainer(with_(spec, tmp_path / "wild", fix=fix, learning_rates=(1e20,)), graphs)
+    with pytest.raises(Diverged):
+        list(wild.epochs())
+    sound = with_(spec, fix=fix)
+    after, traced = losses(sound, graphs, tmp_path / "after")
+    # The one before never came to its validation.
+    assert traced == 1
+    assert after == losses(sound, GraphCache(), tmp_path / "alone")[0]
+    assert all(math.isfinite(float(each[0])) for each in after)  # type: ignore[index]
+
+
+def test_batches_of_another_size_and_other_images_need_no_other_graph(
+    spec: TrialSpec, tmp_path: Path
+) -> None:
+    graphs = GraphCache()
+    losses(spec, graphs, tmp_path / "first")
+    # 7 does not divide 120, and 60 validation images are not 54.
+    more = write_pixels(tmp_path / "pixels", per_class=54)
+    assert losses(with_(more, fix={"batch_size": "7"}), graphs, tmp_path / "other")[1] == 1
+    # Of validation batches the second size makes the graph one for all sizes.
+    fewer = write_pixels(tmp_path / "fewer", per_class=30)
+    assert losses(with_(fewer, fix={"batch_size": "5"}), graphs, tmp_path / "third")[1] == 0
+
+
+def test_bfloat16_trains_and_serves_in_float32(spec: TrialSpec, tmp_path: Path) -> None:
+    import keras
+
+    graphs = GraphCache()
+    half = with_(spec, tmp_path / "half", max_epochs=6, precision="mixed_bfloat16")
+    trainer = Trainer(half, graphs)
+    results = list(trainer.epochs())
+    assert max(each.val_accuracy or 0 for each in results) > 0.9
+    assert trainer.model.get_layer("backbone").compute_dtype == "bfloat16"
+    assert {weight.dtype for weight in trainer.serving.weights} == {"float32"}
+    assert {layer.compute_dtype for layer in trainer.serving.layers} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
+    # The two precisions are two graphs.
+    assert losses(spec, graphs, tmp_path / "full")[1] == 2
+
+
+def test_the_number_of_classes_and_the_kind_of_images_ask_for_another_graph(
+    spec: TrialSpec, tmp_path: Path
+) -> None:
+    graphs = GraphCache()
+    losses(spec, graphs, tmp_path / "first")
+    four = with_(spec, class_names=(*CLASSES, "none of these"))
+    assert losses(four, graphs, tmp_path / "four")[1] == 2
+    assert np.unique([len(graphs.signatures())]) == [2]
+    assert params_of() == spec.params
