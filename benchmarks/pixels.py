@@ -87,9 +87,9 @@ def _photos(folder: Path, count: int) -> frame.Images:
         with zipfile.ZipFile(_PHOTOS) as archive:
             names = [name for name in archive.namelist() if name.endswith(".jpg")]
             for name in names[:: max(1, len(names) // count)][:count]:
-                _, _, label, *_, file = name.split("/")
+                _, split, label, *rest = name.split("/")
                 (into / label).mkdir(parents=True, exist_ok=True)
-                (into / label / file).write_bytes(archive.read(name))
+                (into / label / "-".join((split, *rest))).write_bytes(archive.read(name))
         found = sum(1 for _ in into.rglob("*.jpg"))
         return frame.Images(str(into), f"{found:,}, Grocery Store Dataset")
     from PIL import Image

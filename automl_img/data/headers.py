@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from automl_img.data import memo, processes
-from automl_img.data.decode import DIGEST_BYTES, quiet
+from automl_img.data.decode import DIGEST_BYTES
 from automl_img.data.worker import inspect_job
 from automl_img.events import Listener, Progress
 
@@ -74,10 +74,10 @@ def read_headers(paths: Sequence[str], memory: Path | None, listener: Listener) 
         known = memo.recall(memory, paths, states, headers.columns())
     unknown = np.flatnonzero(~known)
     _read(paths, unknown, headers, listener)
-    if memory is not None and states is not None and len(unknown):
-        good = np.ones(len(paths), np.bool_)
-        # Reasons are not kept: they are few, and a network that failed may be well again.
-        good[list(headers.reasons)] = False
+    # Reasons are not kept: they are few, and a network that failed may be well again.
+    good = np.ones(len(paths), np.bool_)
+    good[list(headers.reasons)] = False
+    if memory is not None and states is not None and bool((good & ~known).any()):
         memo.remember(memory, paths, states, headers.columns(), good)
     return headers
 
@@ -89,7 +89,7 @@ def _read(
     count = processes.worth(wanted, _FILE_SECONDS, _BYTE_SECONDS)
     chunks = processes.chunks(len(wanted), count, most=256)
     jobs = (inspect_job(wanted[part.start : part.stop]) for part in chunks)
-    with quiet(), closing(processes.run(jobs, count)) as results:
+    with closing(processes.run(jobs, count)) as results:
         for part, found in zip(chunks, results, strict=True):
             for row, header in zip(rows[part.start : part.stop].tolist(), found, strict=True):
                 if isinstance(header, str):

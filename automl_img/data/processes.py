@@ -122,7 +122,13 @@ class Processes:
         with self._lock:
             if self._closed:
                 raise DataError("the processes that decode images were ended; start again")
-            process = _Process()
+            try:
+                process = _Process()
+            except OSError as error:
+                raise DataError(
+                    "background processes that decode images must start, but "
+                    f"{error.strerror or error}; allow this user more processes and memory"
+                ) from None
             self._started.add(process)
             return process
 

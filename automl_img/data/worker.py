@@ -9,6 +9,7 @@ needs is imported: a process starts in 0.12 s.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -75,9 +76,10 @@ def do(job: Job) -> tuple[Any, Pixels | None]:
         DataError: a file has changed since its digest was taken.
         OSError: the pixels cannot be written.
     """
-    if job["do"] == "inspect":
-        return [_inspect(path) for path in job["paths"]], None
-    pixels, failed = _decode(job["paths"], job["digests"], job["form"])
+    with quiet():
+        if job["do"] == "inspect":
+            return [_inspect(path) for path in job["paths"]], None
+        pixels, failed = _decode(job["paths"], job["digests"], job["form"])
     if job["into"] is not None:
         # Written and not mapped, as a full disk kills the process that writes to a map.
         with open(job["into"], "r+b") as stream:
@@ -91,18 +93,16 @@ def main() -> None:
     answers = sys.stdout.buffer
     # What a library prints must not get between the answers.
     sys.stdout = sys.stderr
-    with quiet():
-        for line in sys.stdin.buffer:
-            answer, pixels = _answer(json.loads(line))
-            try:
-                answers.write(json.dumps(answer).encode() + b"\n")
-                if pixels is not None:
-                    answers.write(pixels.data)
-                answers.flush()
-            except BrokenPipeError:
-                # Nobody listens any more; closing it here keeps Python from trying at its exit.
-                sys.stderr.close()
-                return
+    for line in sys.stdin.buffer:
+        answer, pixels = _answer(json.loads(line))
+        try:
+            answers.write(json.dumps(answer).encode() + b"\n")
+            if pixels is not None:
+                answers.write(pixels.data)
+            answers.flush()
+        except BrokenPipeError:
+            # Nobody listens any more. What is left in the buffer must not be tried again.
+            os._exit(0)
 
 
 def _answer(job: Job) -> tuple[Job, Pixels | None]:

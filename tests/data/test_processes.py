@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from automl_img.data import processes
 from automl_img.data.cache import built_once
@@ -104,6 +106,21 @@ def test_a_full_disk_is_the_same_sentence_wherever_pixels_are_written(
         built_once(tmp_path / "key", build)
 
 
+@pytest.mark.parametrize("count", [0, 1])
+def test_warnings_of_the_decoder_do_not_reach_the_screen(
+    count: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    odd = tmp_path / "odd.jpg"
+    Image.new("RGB", (20, 20)).save(odd, exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0garbage")
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        ((header,),) = run([inspect_job([str(odd)])], count)
+        digest = np.frombuffer(bytes.fromhex(header["digest"]), np.uint8)
+        assert list(run([decode_job([str(odd)], digest[None], 16, 3)], count)) == [[]]
+    assert not [str(warning.message) for warning in warned if "EXIF" in str(warning.message)]
+    assert "EXIF" not in capfd.readouterr().err
+
+
 def test_a_killed_process_is_one_sentence_and_is_replaced(paths: list[str]) -> None:
     with Processes(1) as pool:
         pool.submit(inspect_job(paths)).result()
@@ -114,6 +131,14 @@ def test_a_killed_process_is_one_sentence_and_is_replaced(paths: list[str]) -> N
         assert len(pool.submit(inspect_job(paths)).result()) == 30
         (second,) = pids(pool)
         assert second != first
+
+
+def test_a_process_that_cannot_start_is_one_sentence(
+    paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(DataError, match="must start, but No such file or directory; allow"):
+        list(run([inspect_job(paths)], 1))
 
 
 def test_processes_start_with_the_first_job_and_end_with_the_pool(paths: list[str]) -> None:
