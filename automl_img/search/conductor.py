@@ -183,6 +183,11 @@ class Conductor:
             self._sampler.report(trial.number, epoch)
             self._listener(EpochEnded(trial.number, epoch))
 
+    def lost(self, trial_id: str) -> None:
+        """The worker of a trial is gone; Tune goes on with the trial in another."""
+        if trial_id in self._running:
+            self._placement.replaced(trial_id)
+
     def _keep_trace(self, number: int, trace: str | None) -> None:
         """What only a developer can read goes to a file of its own."""
         if trace:

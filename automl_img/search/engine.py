@@ -74,6 +74,9 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
         decision = self.STOP if self._conductor.stops(trial.trial_id, result) else self.CONTINUE
         return str(decision)
 
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        self._conductor.lost(trial.trial_id)
+
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles schedulers into its snapshots; nothing of a search is restored from those.
         return {}

@@ -105,6 +105,14 @@ class Placement:
         worker.gpu_bytes = max(worker.gpu_bytes, gpu_peak)
         self._peaks[graph] = max(self._peaks.get(graph, 0), gpu_peak)
 
+    def replaced(self, trial_id: str) -> None:
+        """A new process goes on with a running trial: it has taken no GPU memory yet.
+
+        The graphs that its worker is taken to hold stay, so that a search repeats even where
+        memory, which is measured, had a process replaced.
+        """
+        self._running[trial_id][0].gpu_bytes = 0
+
     def end(self, trial_id: str) -> None:
         """Free the worker of a trial that is over."""
         worker, _ = self._running.pop(trial_id)

@@ -118,6 +118,17 @@ def test_memory_that_a_worker_took_counts_after_its_trial_too_but_not_twice() ->
     assert started(placement, "t2") == 2
 
 
+def test_a_new_process_for_a_trial_has_taken_no_gpu_memory() -> None:
+    placement = two_running(6 * GB, 2 * GB)
+    placement.end("t0")
+    for number in (2, 3):
+        placement.wait(Suggestion(number, {}, 0), "b")
+    assert started(placement, "t2") == 2
+    assert started(placement, "t3") is None
+    placement.replaced("t2")
+    assert started(placement, "t3") == 3
+
+
 @pytest.mark.parametrize("gpus", [1, 2])
 def test_one_trial_a_gpu_may_always_run(gpus: int) -> None:
     placement = waiting("aaa", gpus=gpus, gpu_bytes=10 * GB)

@@ -58,6 +58,23 @@ def test_a_worker_that_has_grown_is_replaced_and_no_trial_is_lost_or_run_twice(
     assert len(set().union(*heard.processes.values())) == 4
 
 
+def test_a_trial_whose_worker_dies_each_time_fails_alone_and_keeps_its_epochs(
+    tmp_path: Path, photos: Path
+) -> None:
+    def kill_at_every_epoch(event: Event) -> None:
+        if isinstance(event, EpochEnded) and event.number == 0:
+            for process in trial_processes():
+                process.kill()
+
+    run = small_search(photos, tmp_path / "runs", kill_at_every_epoch, budget=2, max_epochs=5)
+    first, second = sorted(run.trials(), key=lambda record: record.number)
+    assert first.state is TrialState.FAILED
+    assert "worker process died" in str(first.error)
+    assert [result.epoch for result in first.epochs] == [1, 2, 3]
+    assert second.state is TrialState.COMPLETE
+    assert run.info["status"] == "finished"
+
+
 def test_trials_follow_each_other_in_one_process(tmp_path: Path, photos: Path) -> None:
     heard = Listening()
     small_search(photos, tmp_path / "runs", heard, budget=4)
