@@ -32,10 +32,11 @@ class Growth:
     def too_large(self, let_go: Callable[[], bool]) -> bool:
         """Whether the next trial belongs into a new process; called before each trial.
 
-        Past half of its share, or 1 GB above its level after ten trials, the process lets go of
-        what it keeps for later trials. It is too large if it then still holds more than its share,
-        or is still 1 GB above that level. A process that has run nothing is never too large: a
-        new one would not be smaller.
+        Past half of its share the process lets go of one thing that it keeps for later trials: the
+        next trial reuses that memory, though little of it goes back to the system. Past its share,
+        or 1 GB above its level after ten trials, it lets go of as much as that takes; it is too
+        large if nothing is left to let go of. A process that has run nothing is never too large:
+        a new one would not be smaller.
 
         Args:
             let_go: lets go of one thing that is kept; says whether there was one.
@@ -44,14 +45,14 @@ class Growth:
         if self.trials == 1:
             return False
         held = self._measure()
-        while (held > self._share / 2 or self._grew(held)) and let_go():
-            before, held = held, self._measure()
-            if held >= before:
-                # What is let go of does not come back to the system: the rest is worth more here.
-                break
+        if held > self._share / 2 and let_go():
+            held = self._measure()
+        while self._past_bound(held) and let_go():
+            held = self._measure()
         if self.trials == _SETTLED_AFTER + 1:
             self._settled = held
-        return held > self._share or self._grew(held)
+        return self._past_bound(held)
 
-    def _grew(self, held: int) -> bool:
-        return self._settled is not None and held > self._settled + _MOST_GROWTH
+    def _past_bound(self, held: int) -> bool:
+        grew = self._settled is not None and held > self._settled + _MOST_GROWTH
+        return held > self._share or grew

@@ -42,21 +42,17 @@ def test_a_process_within_half_of_its_share_keeps_its_graphs() -> None:
     assert process.graphs == 3
 
 
-def test_beyond_half_of_its_share_a_process_lets_go_of_no_more_graphs_than_needed() -> None:
-    process = Process(share=2000 * MB, graphs=5)
-    assert process.trials(2, lambda trial: 1150 * MB) == [False, False]
-    assert process.graphs == 3
+def test_beyond_half_of_its_share_a_process_lets_go_of_one_graph_before_each_trial() -> None:
+    process = Process(share=2000 * MB, graphs=5, comes_back=0)
+    assert process.trials(4, lambda trial: 1150 * MB) == [False] * 4
+    assert process.graphs == 2
 
 
 def test_a_process_past_its_share_is_spared_where_graphs_bring_it_back() -> None:
-    assert Process(share=1000 * MB, graphs=9).trials(2, lambda t: 1100 * MB) == [False, False]
+    process = Process(share=1000 * MB, graphs=9)
+    assert process.trials(2, lambda trial: 1350 * MB) == [False, False]
+    assert process.graphs == 5
     assert Process(share=1000 * MB, graphs=0).trials(2, lambda t: 1100 * MB) == [False, True]
-
-
-def test_graphs_whose_memory_does_not_come_back_are_kept() -> None:
-    process = Process(share=2000 * MB, graphs=5, comes_back=0)
-    assert process.trials(2, lambda trial: 1500 * MB) == [False, False]
-    assert process.graphs == 4
 
 
 def test_a_process_that_grows_by_a_gigabyte_after_ten_trials_is_too_large() -> None:
