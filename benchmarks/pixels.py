@@ -56,7 +56,7 @@ def main() -> None:
         large = frame.prepared(photos, image_size=_PHOTO_SIDE)
         for name, ready in (("32 px", small), (f"photos to {_PHOTO_SIDE} px", large)):
             _decode(name, ready, figures)
-        rounds = 2 if short else 5
+        rounds = 2 if short else 3
         for name, images, ready in (
             ("32 px", many, small),
             (f"{_PHOTO_SIDE} px", photos, large),
@@ -160,7 +160,7 @@ def _feed(name: str, images: frame.Images, ready: Prepared, rounds: int, figures
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("sgd", loss, jit_compile=False)
     batches = _batches(ready)
-    steps = min(len(batches), 150)
+    steps = min(len(batches), 100)
     others = _other_feeds(images, side)
     epoch = iter(range(10**6))
     work: dict[str, Callable[[], object]] = {
