@@ -188,6 +188,8 @@ class _Study:
 
     def _finish(self) -> None:
         """The winner: retrained, then tested once, then exported."""
+        # The driver has not needed it before.
+        self.listener(Phase("loading TensorFlow, to retrain the winner"))
         from automl_img.search import finalists
 
         prepared, records = self.prepared, self.run.trials()
