@@ -83,6 +83,11 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
             jit_compile="auto" if keras.backend.backend() == "jax" else False,
         )
         self.optimizer.build(self.trainable_variables)
+        # Keras makes the variables of metrics when they are first used, which must not be in a
+        # compiled step.
+        labels, logits = np.zeros(1), np.zeros((1, facts.classes), "float32")
+        self.compute_loss(None, labels, logits)
+        self.compute_metrics(None, labels, logits)
 
     def start(self, params: Params, seed: int) -> None:
         """Be as newly built: weights and random numbers by ``seed``, hyperparameters by ``params``,
@@ -109,8 +114,10 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
 
     @property
     def parameters(self) -> int:
-        """Weights in what is trained."""
-        weights = [weight for part in self.trained for weight in part.weights]
+        """Of what is in the graph of the classifier, whether it trains or is frozen."""
+        whole = [layer for layer in self.layers if layer.name == "backbone"]
+        parts = [*whole, self.head] if whole else list(self.trained)
+        weights = [weight for part in parts for weight in part.weights]
         return sum(int(np.prod(weight.shape)) for weight in weights if weight.name != "rate")
 
     def state(self) -> list[Any]:

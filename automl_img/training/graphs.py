@@ -11,6 +11,7 @@ import keras
 from automl_img.models.network import ImageFacts, TrainingModel
 from automl_img.models.signature import signature
 from automl_img.training.guards import release_memory
+from automl_img.training.steps import Steps
 from automl_img.trials import Params
 
 # The first step of a graph costs seconds, the second one milliseconds; but each graph holds its
@@ -46,26 +47,27 @@ class GraphCache:
             most: how many to keep, at least 1.
         """
         self._most = most
-        self._models: OrderedDict[GraphKey, TrainingModel] = OrderedDict()
+        self._kept: OrderedDict[GraphKey, Steps] = OrderedDict()
 
-    def get(self, key: GraphKey, build: Callable[[], TrainingModel]) -> TrainingModel:
-        """The model of ``key``, built if it is not kept; call its ``start`` before training."""
-        if key not in self._models:
-            while len(self._models) >= self._most:
+    def get(self, key: GraphKey, build: Callable[[], TrainingModel]) -> Steps:
+        """The model of ``key`` with its steps, built if it is not kept; call ``start`` of the model
+        before training."""
+        if key not in self._kept:
+            while len(self._kept) >= self._most:
                 self.shrink()
-            self._models[key] = _built(key.precision, build)
-        self._models.move_to_end(key)
-        return self._models[key]
+            self._kept[key] = Steps(_built(key.precision, build))
+        self._kept.move_to_end(key)
+        return self._kept[key]
 
     def signatures(self) -> list[str]:
         """Of the models that are kept, the most recently used first."""
-        return [key.signature for key in reversed(self._models)]
+        return [key.signature for key in reversed(self._kept)]
 
     def shrink(self) -> bool:
         """Drop the least recently used model; False if there was none."""
-        if not self._models:
+        if not self._kept:
             return False
-        self._models.popitem(last=False)
+        self._kept.popitem(last=False)
         release_memory()
         return True
 

@@ -45,11 +45,14 @@ def release_memory() -> None:
 
     TensorFlow keeps every ``tf.custom_gradient`` of a graph in a global registry, 18 to 21 MB a
     trial (https://github.com/tensorflow/tensorflow/issues/97697); they are taken out by hand. They
-    serve only while a graph is traced, so graphs that are kept do not miss them.
+    serve only while a graph is traced, so graphs that are kept do not miss them. It also keeps a
+    kernel for each operation and shape that ever ran outside of a graph.
     """
     if keras.backend.backend() == "tensorflow":
+        from tensorflow.python.eager import context
         from tensorflow.python.framework import ops
 
+        context.context().clear_kernel_cache()
         registry = ops.gradient_registry._registry
         for name in [name for name in registry if name.startswith("CustomGradient")]:
             del registry[name]

@@ -23,10 +23,10 @@ from automl_img.models.network import (
 )
 from automl_img.models.optimizer import learning_rate
 from automl_img.training import checkpoint
-from automl_img.training.feed import TrainingFeed
 from automl_img.training.graphs import GraphCache, key_of
 from automl_img.training.guards import check_finite, gpu_peak_bytes
 from automl_img.training.inputs import Inputs, TrialImages, inputs_of
+from automl_img.training.steps import Steps
 from automl_img.trials import EpochResult, Params, TrialSpec
 
 VALIDATION = "validation.npz"
@@ -43,7 +43,7 @@ class _Phase:
     """The head alone, or all that is not frozen."""
 
     inputs: Inputs
-    model: TrainingModel
+    steps: Steps
     traces: int
 
 
@@ -88,7 +88,7 @@ class Trainer:
     @property
     def model(self) -> TrainingModel:
         """What is trained at present: of a frozen part only what is not kept as features."""
-        return self._phase.model
+        return self._phase.steps.model
 
     @property
     def parameters(self) -> int:
@@ -99,7 +99,7 @@ class Trainer:
     def graphs_traced(self) -> int:
         """Compiled functions that were traced for this trial and not found in the worker."""
         phase = self._phase
-        return self._traced_before + phase.model.traces - phase.traces + phase.inputs.traced
+        return self._traced_before + self.model.traces - phase.traces + phase.inputs.traced
 
     @property
     def gpu_peak_bytes(self) -> int | None:
@@ -141,16 +141,16 @@ class Trainer:
         params: Params = self._alone if self._alone and epoch < self._head_epochs else spec.params
         inputs, notice = inputs_of(spec, params, self.data, facts)
         self.notice = notice or self.notice
-        model = self._graphs.get(
+        steps = self._graphs.get(
             key_of(params, facts, spec.weights, inputs.kept, spec.precision),
             lambda: training_model(params, facts, spec.weights, inputs.kept),
         )
-        traces = model.traces
-        model.start(params, spec.seed)
+        traces = steps.model.traces
+        steps.model.start(params, spec.seed)
         if hasattr(self, "_phase"):
-            copy_weights(self.model.head, model.head)
+            copy_weights(self.model.head, steps.model.head)
             self._traced_before = self.graphs_traced
-        return _Phase(inputs, model, traces)
+        return _Phase(inputs, steps, traces)
 
     def _train_epoch(self, epoch: int) -> EpochResult:
         started = time.perf_counter()
@@ -181,9 +181,8 @@ class Trainer:
         means, counts = [], []
         for start in range(0, len(batches), _STEPS_AT_ONCE):
             stop = min(start + _STEPS_AT_ONCE, len(batches))
-            feed = TrainingFeed(batches, epoch, self.spec.class_weights, range(start, stop))
-            history = self.model.fit(feed, shuffle=False, verbose=0).history
-            means.append((history["loss"][-1], history["accuracy"][-1]))
+            numbers, weights = range(start, stop), self.spec.class_weights
+            means.append(self._phase.steps.train(batches, epoch, numbers, weights))
             counts.append(stop - start)
             check_finite(means[-1][0], epoch + 1, rate)
         loss, accuracy = np.average(means, axis=0, weights=counts)
@@ -213,7 +212,7 @@ class Trainer:
             return np.zeros((0, len(self.spec.class_names)), np.float32)
         started = time.perf_counter()
         batch = _EVALUATION_BATCH if inputs.kept is None else _FEATURES_AT_ONCE
-        probabilities = predict_rows(self.model, array, rows, batch)
+        probabilities = predict_rows(self._phase.steps, array, rows, batch)
         each = 1000 * (time.perf_counter() - started) / len(rows) + inputs.frozen_ms_per_image()
         self.ms_per_image = min(each, self.ms_per_image or each)
         return probabilities
@@ -243,7 +242,8 @@ def predict_rows(
     """Class probabilities, float32 of shape (rows, classes), of the given rows of ``images``.
 
     Args:
-        model: gives logits for uint8 images, or for what else ``images`` has.
+        model: its ``predict_on_batch`` gives logits for uint8 images, or for what else ``images``
+            has.
         images: (images, ...), memory-mapped or not.
         rows: int64 (rows,).
     """

@@ -15,23 +15,25 @@ from automl_img.training.graphs import GraphCache
 from automl_img.training.inputs import Joined
 from automl_img.training.trainer import Trainer, predict_rows
 from automl_img.trials import EpochResult, TrialSpec
-from tests.training.trials import curve, with_, write_pixels
+from tests.training.trials import with_, write_pixels
 
 PLENTY = 10**9
 
 
 def saved_weights(name: str, side: int, folder: Path) -> str:
-    """A file of weights that spread what they see, as random ones of deep networks do not."""
+    """A file of random weights that keep images apart, as Keras's initial ones do not."""
     variant = find_variant(name)
     assert variant is not None
-    keras.utils.set_random_seed(5)
     network = application(variant, side)
     rng = np.random.default_rng(5)
+    # What residual branches add up to must stay in the range of half precision.
+    gain = 1.0 if name in ("resnet50", "xception") else 2.0
     for weight in network.weights:
+        if weight.name.endswith("kernel"):
+            inputs = weight.shape[:2] if "depthwise" in weight.path else weight.shape[:-1]
+            weight.assign(rng.normal(0, np.sqrt(gain / np.prod(inputs)), weight.shape))
         if weight.name in ("moving_mean", "beta"):
             weight.assign(rng.normal(0, 0.1, weight.shape))
-        if weight.name == "moving_variance":
-            weight.assign(rng.uniform(0.05, 0.5, weight.shape))
     path = folder / f"{name}.weights.h5"
     network.save_weights(path)
     return str(path)
@@ -84,15 +86,20 @@ CUTS = [
 def test_kept_features_train_as_the_whole_network_does(
     tmp_path: Path, name: str, side: int, cut: int
 ) -> None:
-    spec = frozen_trial(tmp_path, name, cut, side, fine_tune__head_epochs="0")
+    # Slow enough that training does not blow up what half precision rounds off.
+    spec = frozen_trial(tmp_path, name, cut, side, optimizer__learning_rate="1e-4")
     kept, results = run(spec, tmp_path / "kept")
     assert len(arrays(spec)) == 2
     assert len(kept.model.inputs[0].shape) == (2 if cut in (154, 19, 175, 132) else 4)
     plain, expected = run(with_(spec, feature_bytes=0), tmp_path / "plain")
     assert plain.model.inputs[0].dtype == "uint8"
     # Features are kept in half precision, so losses agree to about three digits.
-    assert np.array(curve(results)) == pytest.approx(np.array(curve(expected)), abs=0.03, rel=0.02)
+    for mine, theirs in zip(results, expected, strict=True):
+        assert mine.loss == pytest.approx(theirs.loss, rel=0.01)
+        assert mine.val_loss == pytest.approx(theirs.val_loss, rel=0.01)
+    assert results[1].loss != pytest.approx(results[0].loss, rel=1e-3)
     assert kept.parameters == plain.parameters == kept.serving.count_params()
+    assert plain.graphs_traced == 2
     # What is exported is the whole network, and predicts what was trained.
     rows = np.arange(12)
     found = predict_rows(kept.serving, kept.data.images, rows)
