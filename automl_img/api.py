@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 from automl_img.errors import AutomlImgError, DataError, RunError, SpaceError
 from automl_img.events import Listener, ignore
 from automl_img.runs import Run, all_runs, find_run
-from automl_img.space.dimensions import SearchSpace
-from automl_img.space.presets import build_space, find_preset, preset_names, read_preset
 
 if TYPE_CHECKING:
     from automl_img.report.verdict import Verdict
+    from automl_img.space.dimensions import SearchSpace
 
 __all__ = [
     "Prediction",
@@ -178,6 +177,8 @@ def predict(
 
 def list_spaces() -> list[PresetSummary]:
     """The presets that ship."""
+    from automl_img.space.presets import find_preset, preset_names, read_preset
+
     summaries = []
     for name in preset_names():
         space, preset = load_space(name), read_preset(find_preset(name))
@@ -194,6 +195,7 @@ def load_space(
         SpaceError: it is not valid; the message says where.
     """
     from automl_img.models.hyperparameters import declared
+    from automl_img.space.presets import build_space, find_preset, read_preset
 
     return build_space(name, read_preset(find_preset(name)), declared(), search or {}, fix or {})
 

@@ -23,13 +23,15 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from automl_img.errors import RunError
 from automl_img.files import append_json_line, read_json_lines, replacing, write_json
 from automl_img.trials import TrialRecord
+
+if TYPE_CHECKING:
+    # Longer to import than a list of runs takes to be made.
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,8 @@ class Run:
 
     def write_predictions(self, name: str, predictions: Predictions) -> None:
         """Keep predictions as ``predictions/NAME.npz``."""
+        import numpy as np
+
         with replacing(self.path / "predictions" / f"{name}.npz") as temporary:
             np.savez_compressed(
                 temporary,
@@ -123,6 +127,8 @@ class Run:
         path = self.path / "predictions" / f"{name}.npz"
         if not path.exists():
             return None
+        import numpy as np
+
         with np.load(path, allow_pickle=False) as arrays:
             return Predictions(
                 arrays["labels"], arrays["probabilities"], tuple(arrays["names"].tolist())

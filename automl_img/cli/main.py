@@ -10,11 +10,13 @@ import typer
 
 from automl_img.cli import export, predict, report, runs, search, spaces
 from automl_img.cli.output import fail, say
+from automl_img.cli.overview import Overview
 from automl_img.errors import AutomlImgError, SettingsError
 
 _ABOUT = "Search image classifiers, and say honestly how good the winner is."
 app = typer.Typer(
     name="automl-img",
+    cls=Overview,
     help=_ABOUT,
     no_args_is_help=True,
     add_completion=False,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
 
 from automl_img.cli.options import RUNS, Out
 from automl_img.cli.output import data, note
-from automl_img.runs import Run
+
+if TYPE_CHECKING:
+    from automl_img.runs import Run
 
 
 def runs(out: Out = RUNS) -> None:

@@ -53,6 +53,43 @@ def test_bad_input_is_one_sentence_and_never_a_traceback(
     assert not (tmp_path / "runs").exists()
 
 
+def test_the_help_names_every_command_and_option_with_what_it_does(tmp_path: Path) -> None:
+    said = " ".join(automl_img("--help", cwd=tmp_path).stdout.replace("│", " ").split())
+    assert "automl_img [OPTIONS] COMMAND [ARGS]..." in said
+    for words in (
+        "--version Say the version.",
+        "search Search for the best classifier of DATA, retrain it, test it once, export it and",
+        "runs List the runs: when, on what data, best validation and test accuracy.",
+        "spaces Look at search spaces, check them, write new ones.",
+    ):
+        assert words in said
+    without = automl_img(cwd=tmp_path)
+    assert " ".join(without.stdout.replace("│", " ").split()) == said
+
+
+@pytest.mark.parametrize(
+    ("words", "slow"),
+    [
+        (["--help"], ("numpy", "pydantic", "markdown_it", "pygments")),
+        (["runs"], ("numpy", "yaml", "markdown_it", "pygments")),
+    ],
+)
+def test_what_says_little_imports_little(
+    tmp_path: Path, words: list[str], slow: tuple[str, ...]
+) -> None:
+    golden_run(tmp_path / "runs")
+    code = (
+        "import contextlib, sys; from automl_img.cli.main import app\n"
+        f"with contextlib.suppress(SystemExit): app({words!r})\n"
+        f"sys.exit(', '.join(name for name in {slow!r} if name in sys.modules) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_new_space_is_valid_and_is_never_written_over(tmp_path: Path) -> None:
     assert automl_img("spaces", "new", "mine.yaml", cwd=tmp_path).returncode == 0
     written = (tmp_path / "mine.yaml").read_text()
