@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from wsgiref.util import setup_testing_defaults
@@ -166,3 +169,35 @@ def test_a_grid_that_is_too_large_is_refused_in_one_sentence() -> None:
     everything: SearchSpace = load_space("everything")
     with pytest.raises(SettingsError, match="at most 10,000 points"):
         grid(everything, 50, 0)
+
+
+def test_a_killed_process_loses_no_trial_that_was_told(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    code = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from automl_img.search.sampler import Sampler\n"
+        "from tests.search.spaces import epoch, record, space\n"
+        "sampler = Sampler(Path(sys.argv[1]), space({'cnn.filters': '8..64'}), 'random', 0)\n"
+        "asked = sampler.ask()\n"
+        "sampler.report(asked.number, epoch(1, 0.625))\n"
+        "sampler.tell(record(asked.number, (0.625,), params=asked.params))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], timeout=120, check=False)
+    assert done.returncode == -signal.SIGKILL
+    [trial] = open_study(path).trials
+    assert trial.state is OptunaState.COMPLETE
+    assert trial.value == 0.625
+    assert trial.intermediate_values == {1: 0.625}
+
+
+def test_a_study_that_is_closed_is_one_file_and_waits_for_the_disk_seldom(tmp_path: Path) -> None:
+    sampler = Sampler(tmp_path / "study.db", space(WIDE), "random", 0)
+    with sampler._storage.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+    asked = sampler.ask()
+    assert asked is not None
+    sampler.tell(record(asked.number, (0.5,), params=asked.params))
+    sampler.close()
+    assert [file.name for file in tmp_path.iterdir()] == ["study.db"]
