@@ -38,7 +38,7 @@ def main() -> None:
     figures: dict[str, float | int | str | bool] = {}
     met = True
     with frame.workspace() as folder:
-        ready, words = trials.images(folder, _SIDE, 20 if short else 250)
+        ready, words = trials.images(folder, _SIDE, 20 if short else 100)
         figures |= {"images": words, "for training": len(ready.split.train), "side": _SIDE}
         for name in _BACKBONES[-1:] if short else _BACKBONES:
             measured = _measure(name, ready, folder / name)

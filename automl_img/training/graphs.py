@@ -17,6 +17,8 @@ from automl_img.trials import Params
 # The first step of a graph costs seconds, the second one milliseconds; but each graph holds its
 # weights, and two more copies for the averages of its optimizer.
 MOST = 8
+# What TensorFlow holds for dropped graphs goes with that for kept ones, so not each time.
+_DROPPED_AT_ONCE = 10
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class GraphCache:
         """
         self._most = most
         self._kept: OrderedDict[GraphKey, Steps] = OrderedDict()
+        self._dropped = 0
 
     def get(self, key: GraphKey, build: Callable[[], TrainingModel]) -> Steps:
         """The model of ``key`` with its steps, built if it is not kept; call ``start`` of the model
@@ -68,7 +71,8 @@ class GraphCache:
         if not self._kept:
             return False
         self._kept.popitem(last=False)
-        release_memory()
+        self._dropped += 1
+        release_memory(graphs=True, kernels=self._dropped % _DROPPED_AT_ONCE == 0)
         return True
 
 

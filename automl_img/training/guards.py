@@ -40,23 +40,32 @@ def as_trial_failure(error: Exception) -> TrialFailed:
     return TrialFailed(f"{type(error).__name__}: {first}" if first else type(error).__name__)
 
 
-def release_memory() -> None:
+def release_memory(graphs: bool = False, kernels: bool = False) -> None:
     """Give back what nobody holds any more, so that a worker does not grow from trial to trial.
 
     TensorFlow keeps every ``tf.custom_gradient`` of a graph in a global registry, 18 to 21 MB a
     trial (https://github.com/tensorflow/tensorflow/issues/97697); they are taken out by hand. They
-    serve only while a graph is traced, so graphs that are kept do not miss them. It also keeps a
-    kernel for each operation and shape that ever ran outside of a graph.
+    serve only while a graph is traced, so graphs that are kept do not miss them.
+
+    Args:
+        graphs: look among what was there at earlier calls too, as when a kept graph was dropped.
+            Otherwise that is passed over: looking through all of TensorFlow takes 0.2 to 0.4 s.
+        kernels: also forget what TensorFlow made to run each graph, of those that are gone too,
+            0.6 MB a graph. The next step of each graph that is kept takes seconds then.
     """
     if keras.backend.backend() == "tensorflow":
         from tensorflow.python.eager import context
         from tensorflow.python.framework import ops
 
-        context.context().clear_kernel_cache()
+        if kernels:
+            context.context().clear_kernel_cache()
         registry = ops.gradient_registry._registry
         for name in [name for name in registry if name.startswith("CustomGradient")]:
             del registry[name]
+    if graphs:
+        gc.unfreeze()
     gc.collect()
+    gc.freeze()
 
 
 def gpu_peak_bytes(forget: bool = False) -> int | None:
