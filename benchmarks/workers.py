@@ -1,6 +1,6 @@
 """Two workers of half of the cores each, against one worker that has all cores.
 
-The same fixed configurations (three structures, five learning rates each; a grid, and a warm-up
+The same fixed configurations (three structures, four learning rates each; a grid, and a warm-up
 of the rate so long that no rung stops a trial) are searched by the command, with `--workers 1` and
 with `--workers 2`, in turns. "Whole" is the process, start to exit. "In trials" is from the start
 of the first trial to the end of the last, by `trials.jsonl`, imports of the workers included;
@@ -54,7 +54,7 @@ class Side:
     warm: list[float] = field(default_factory=list)
 
 
-FULL = Load(per_class=1000, rates=5, epochs=4, rounds=3)
+FULL = Load(per_class=250, rates=4, epochs=4, rounds=2)
 SHORT = Load(per_class=40, rates=2, epochs=2, rounds=1)
 
 

@@ -17,6 +17,7 @@ import os
 import shutil
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -74,11 +75,14 @@ class FrozenFeatures:
         """
         view = None if epoch is None or not self._changes else epoch % VIEWS
         folder = self._folder(rows, view)
-        built_once(folder, lambda into: self._compute(into, rows, view))
-        # The time of use, for who makes room later.
-        os.utime(folder / META)
-        found: Array = np.load(folder / ARRAY, mmap_mode="r", allow_pickle=False)
-        return found
+        while True:
+            built_once(folder, lambda into: self._compute(into, rows, view))
+            # Another worker may remove them just now, to make room for its own.
+            with suppress(FileNotFoundError):
+                # The time of use, for who makes room later.
+                os.utime(folder / META)
+                found: Array = np.load(folder / ARRAY, mmap_mode="r", allow_pickle=False)
+                return found
 
     def refusal(self, train: Array, validation: Array, epochs: int) -> str | None:
         """Why the features of a trial of so many epochs are not kept, in a sentence; None where

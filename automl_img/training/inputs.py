@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from automl_img.data.batches import Batches
+from automl_img.data.images import Images
 from automl_img.data.pixels import PixelCache
 from automl_img.errors import DataError
 from automl_img.models.network import ImageFacts, has_frozen_part
@@ -28,7 +30,7 @@ class TrialImages:
     """
 
     def __init__(self, spec: TrialSpec) -> None:
-        self.images = PixelCache(Path(spec.pixels)).images
+        self.images = _mapped(spec.pixels)
         with np.load(spec.rows, allow_pickle=False) as arrays:
             self.labels: Array = arrays["labels"]
             self.train: Array = arrays["train"]
@@ -41,6 +43,13 @@ class TrialImages:
     def facts(self, spec: TrialSpec) -> ImageFacts:
         size, channels = self.images.shape[1], self.images.shape[3]
         return ImageFacts(size, channels, len(spec.class_names), spec.flips)
+
+
+@lru_cache(maxsize=1)
+def _mapped(folder: str) -> Images:
+    """The images of a pixel cache, mapped once by a worker for all of its trials."""
+    images: Images = PixelCache(Path(folder)).images
+    return images
 
 
 class Inputs(Protocol):

@@ -82,7 +82,7 @@ class Trainer:
         self._head_epochs = int(spec.params["fine_tune.head_epochs"]) if self._alone else 0
         self._traced_before = 0
         gpu_peak_bytes(forget=True)
-        self._phase = self._enter_phase(max(len(self.results) - 1, 0))
+        self._phase = self._phase_of(max(len(self.results) - 1, 0))
         self._saved, self._between = time.monotonic(), checkpoint_seconds
 
     @property
@@ -128,14 +128,21 @@ class Trainer:
                 self.stop_reason = "early stopping"
                 break
             if epoch and epoch == self._head_epochs:
-                self._phase = self._enter_phase(epoch)
+                self._enter_next_phase(epoch)
             self.results.append(self._train_epoch(epoch))
             if not self.spec.train_on_all and epoch + 1 < self.spec.max_epochs:
                 self._checkpoint()
             yield self.results[-1]
         checkpoint.remove(self.folder)
 
-    def _enter_phase(self, epoch: int) -> _Phase:
+    def _enter_next_phase(self, epoch: int) -> None:
+        """Go on with all that is not frozen, and the head as it was trained alone."""
+        self._traced_before = self.graphs_traced
+        head = self.model.head
+        self._phase = self._phase_of(epoch)
+        copy_weights(head, self.model.head)
+
+    def _phase_of(self, epoch: int) -> _Phase:
         """The head alone for the first epochs, then what is not frozen, with a new optimizer."""
         spec, facts = self.spec, self.facts
         params: Params = self._alone if self._alone and epoch < self._head_epochs else spec.params
@@ -147,9 +154,6 @@ class Trainer:
         )
         traces = steps.model.traces
         steps.model.start(params, spec.seed)
-        if hasattr(self, "_phase"):
-            copy_weights(self.model.head, steps.model.head)
-            self._traced_before = self.graphs_traced
         return _Phase(inputs, steps, traces)
 
     def _train_epoch(self, epoch: int) -> EpochResult:
