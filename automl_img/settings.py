@@ -36,8 +36,8 @@ class SearchSettings(BaseModel):
         class_weights: "balanced" weighs each class by the inverse of its frequency.
         path_column, label_column, split_column: columns of a table; None finds them by name.
         weights_dir: a folder with ImageNet weight files, searched before the Keras cache.
-        feature_cache: the most disk that kept outputs of frozen backbones may take, as "20GB",
-            "500MB" or "0" for none; decimal units.
+        feature_cache: the disk that kept outputs of frozen backbones may take, as "20GB", "500MB"
+            or "0" for none; decimal units. What several workers are writing is not counted yet.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

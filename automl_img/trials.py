@@ -113,7 +113,8 @@ class TrialRecord:
         ms_per_image: validation time of one image in milliseconds; None when never measured.
         graphs_traced: compiled functions that had to be traced anew for the trial, for training
             and validation together; 0 where the worker had kept all of them, None where unknown.
-        gpu_peak_bytes: the most GPU memory that the trial held; None without a GPU.
+        gpu_peak_bytes: the most GPU memory that its process held while it trained, graphs of
+            earlier trials included; None without a GPU.
     """
 
     number: int

@@ -120,17 +120,25 @@ def _operations(model: Any, image: Any) -> int | None:
 
 
 def _together(count: int, name: str, folder: Path) -> float:
-    """Images a second of so many processes with a trial each, over their second to last epochs."""
+    """Images a second of so many processes with a trial each, from when all have traced theirs.
+
+    Raises:
+        RuntimeError: one of them failed.
+    """
+    together = folder / f"{name}-{count}"
+    together.mkdir(parents=True)
     processes = [
         subprocess.Popen(
-            frame.python(Path(__file__), "trial", name, folder / f"{name}-{count}-{place}"),
+            frame.python(Path(__file__), "trial", name, together / f"{place}-of-{count}"),
             stdout=subprocess.PIPE,
             text=True,
         )
         for place in range(count)
     ]
-    rates = [json.loads(each.communicate()[0].splitlines()[-1]) for each in processes]
-    return float(sum(rates))
+    printed = [each.communicate()[0].splitlines() for each in processes]
+    if any(each.returncode for each in processes):
+        raise RuntimeError(f"one of {count} trials of {name} failed")
+    return float(sum(json.loads(lines[-1]) for lines in printed))
 
 
 def _one_of_several(name: str, folder: Path) -> None:
@@ -147,7 +155,13 @@ def _one_of_several(name: str, folder: Path) -> None:
     for result in Trainer(spec).epochs():
         if result.epoch > 1:
             seen += len(ready.split.train) // 128 * 128
-        started = started or time.perf_counter()
+        else:
+            # The others may still be tracing: all begin to count together.
+            (folder / "traced").touch()
+            count = int(folder.name.rpartition("-")[2])
+            while len(list(folder.parent.glob("*/traced"))) < count:
+                time.sleep(0.01)
+            started = time.perf_counter()
     print(seen / (time.perf_counter() - started))
 
 

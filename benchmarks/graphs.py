@@ -91,9 +91,10 @@ def _timed(spec: TrialSpec, graphs: Any, folder: Path) -> tuple[float, list[Epoc
     from automl_img.training.trainer import Trainer
 
     started = time.perf_counter()
+    # As a worker does before each trial, when nothing holds the last one any more.
+    release_memory()
     trainer = Trainer(dataclasses.replace(spec, folder=str(folder)), graphs)
     results = [dataclasses.replace(result, seconds=0.0) for result in trainer.epochs()]
-    release_memory()
     return time.perf_counter() - started, results
 
 

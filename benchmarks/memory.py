@@ -4,8 +4,9 @@ One process trains many small trials one after the other, each with other hyperp
 depth, dropout, l2, optimizer, batch size), so that graphs are made, kept and dropped. It does what
 a worker of a search does: it gives back memory, then trains with `Trainer` and the graphs it keeps.
 Beside it `keras_tuner.RandomSearch` runs as many trials over the same space, with the same models,
-in a process of its own. After each trial the resident memory is read. The slope is the line of
-least squares from the eleventh trial on: what a first trial of its kind makes is no leak.
+in a process of its own, with batches of 32, as KerasTuner leaves the batch size to who calls it.
+After each trial the resident memory is read. The slope is the line of least squares from the
+eleventh trial on: what a first trial of its kind makes is no leak.
 """
 
 from __future__ import annotations

@@ -42,8 +42,11 @@ def place(cache: Path, kind: str, name: str, paths: Sequence[str]) -> Path:
         kind, name: as in ``Listing``.
         paths: of its files; what they have in common counts.
     """
-    # Of all paths, since they sort between these two.
-    root = os.path.commonpath((min(paths), max(paths))) if paths else ""
+    root = ""
+    # On Windows they may lie on two drives.
+    with suppress(ValueError):
+        # Of all paths, since they sort between these two.
+        root = os.path.commonpath((min(paths), max(paths)))
     key = hashlib.blake2b(os.fsencode("\0".join((kind, name, root))), digest_size=16)
     return cache / "index" / f"{key.hexdigest()}.npz"
 

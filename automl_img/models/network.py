@@ -204,7 +204,11 @@ def serving_model(
     params: Params, facts: ImageFacts, weights: str | None, model: TrainingModel
 ) -> keras.Model:
     """The whole classifier, from uint8 images to logits, with the weights that ``model`` has
-    learnt: Keras's own layers in float32, without augmentation and dropout."""
+    learnt: Keras's own layers in float32, without augmentation and dropout.
+
+    Args:
+        params: of the whole trial; ``model`` may be that of its first epochs, of the head alone.
+    """
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:
@@ -215,7 +219,9 @@ def serving_model(
         serving = keras.Model(pixels, head(x), name="classifier")
     finally:
         keras.config.set_dtype_policy(policy)
-    for target, source in zip((*_suffix_of(backbone), head), model.trained, strict=True):
+    # What was not trained is as it was loaded.
+    targets = (*_suffix_of(backbone), head)[-len(model.trained) :]
+    for target, source in zip(targets, model.trained, strict=True):
         copy_weights(source, target)
     return serving
 

@@ -104,9 +104,11 @@ def own_memory() -> int:
     Pages of mapped files count as resident too, but images that are mapped cost nothing: the
     system takes their pages back when it needs them.
     """
-    memory = psutil.Process().memory_info()
-    # Where a system does not tell what is shared, all that is resident counts.
-    return int(memory.rss - getattr(memory, "shared", 0))
+    process = psutil.Process()
+    memory = process.memory_info()
+    if hasattr(memory, "shared"):
+        return int(memory.rss - memory.shared)
+    return int(process.memory_full_info().uss)
 
 
 def _own_cgroups() -> list[Path]:

@@ -35,11 +35,20 @@ def saved_results(folder: Path) -> list[EpochResult]:
         return [EpochResult(**values) for values in json.loads(str(arrays["results"]))]
 
 
-def restore(folder: Path, state: list[Any]) -> None:
-    """Put the kept values into the variables of ``state``, the same as when saved."""
+def restore(folder: Path, state: list[Any]) -> bool:
+    """Put the kept values into the variables of ``state``.
+
+    Returns:
+        False, with nothing changed, where those that were saved are others: the trial then trained
+        on kept features and now does not, or the other way round.
+    """
     with np.load(folder / FILE, allow_pickle=False) as arrays:
-        for place, variable in enumerate(state):
-            variable.assign(arrays[f"v{place}"])
+        values = [arrays[name] for name in arrays.files if name != "results"]
+    if [value.shape for value in values] != [tuple(variable.shape) for variable in state]:
+        return False
+    for variable, value in zip(state, values, strict=True):
+        variable.assign(value)
+    return True
 
 
 def remove(folder: Path) -> None:

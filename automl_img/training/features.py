@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path
@@ -27,6 +27,7 @@ import numpy as np
 
 from automl_img.data.batches import evaluation_batches
 from automl_img.data.cache import META, built_once, check_space, read_meta
+from automl_img.errors import DataError
 from automl_img.files import write_json
 from automl_img.models.augment import amounts, augmentation
 from automl_img.models.initialization import reseed
@@ -79,33 +80,46 @@ class FrozenFeatures:
             built_once(folder, lambda into: self._compute(into, rows, view))
             # Another worker may remove them just now, to make room for its own.
             with suppress(FileNotFoundError):
-                # The time of use, for who makes room later.
-                os.utime(folder / META)
+                # The time of use, for who makes room later; a cache of others may not be ours to
+                # touch.
+                with suppress(PermissionError):
+                    os.utime(folder / META)
                 found: Array = np.load(folder / ARRAY, mmap_mode="r", allow_pickle=False)
                 return found
 
-    def refusal(self, train: Array, validation: Array, epochs: int) -> str | None:
-        """Why the features of a trial of so many epochs are not kept, in a sentence; None where
-        they find room within the budget, the least recently used ones of others removed for it.
+    def refusal(self, parts: Sequence[Array], validation: Array, epochs: range) -> str | None:
+        """Why the features of some epochs of training are not kept, in a sentence; None where they
+        find room, the least recently used ones of others removed for it.
 
-        Raises:
-            DataError: the budget has room, but the disk has not.
+        The budget is held by each worker for itself: what others are writing just now, it does not
+        see.
+
+        Args:
+            parts: rows of the training images, in arrays that are kept each on its own.
+            validation: rows.
+            epochs: from 0.
         """
-        views: list[int | None] = list(range(min(VIEWS, epochs))) if self._changes else [None]
-        folders = [self._folder(train, view) for view in views]
-        folders += [self._folder(validation, None)] if len(validation) else []
-        each = 2 * int(np.prod(self.shape))
-        size, budget = each * (len(train) * len(views) + len(validation)), self._spec.feature_bytes
-        if size > budget:
-            return (
-                f"the features of {self._params['backbone']} frozen up to layer {self._cut} need "
-                f"{size / 1e9:.1f} GB, more than --feature-cache has ({budget / 1e9:.1f} GB), so "
-                "its trials run the frozen part in every epoch"
-            )
-        if any(read_meta(folder) is None for folder in folders):
-            _make_room(self._root, budget - size, folders)
-            check_space(self._root, size)
+        views = sorted({epoch % VIEWS for epoch in epochs}) if self._changes else [None]
+        wanted = [(rows, view) for rows in parts for view in views]
+        wanted += [(validation, None)] if len(validation) else []
+        size = sum(self._bytes(rows) for rows, _ in wanted)
+        missing = [rows for rows, view in wanted if read_meta(self._folder(rows, view)) is None]
+        about = f"the features of {self._params['backbone']} frozen up to layer {self._cut} need"
+        instead = "so its trials run the frozen part in every epoch"
+        if size > self._spec.feature_bytes:
+            budget = amount(self._spec.feature_bytes)
+            return f"{about} {amount(size)}, more than --feature-cache has ({budget}), {instead}"
+        if missing:
+            kept = [self._folder(rows, view) for rows, view in wanted]
+            _make_room(self._root, self._spec.feature_bytes - size, kept)
+            try:
+                check_space(self._root, sum(self._bytes(rows) for rows in missing))
+            except DataError:
+                return f"{about} {amount(size)}, more than the disk of the cache has, {instead}"
         return None
+
+    def _bytes(self, rows: Array) -> int:
+        return 2 * len(rows) * int(np.prod(self.shape))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -155,7 +169,7 @@ class FrozenFeatures:
 
     def _compute(self, into: Path, rows: Array, view: int | None) -> dict[str, Any]:
         """Write the features of ``rows``; see ``built_once``."""
-        check_space(into, 2 * len(rows) * int(np.prod(self.shape)))
+        check_space(into, self._bytes(rows))
         extractor = self._extractor if view is None else self._augmented
         reseed(extractor.variables, seed=view or 0)
         header = {"descr": "<f2", "fortran_order": False, "shape": (len(rows), *self.shape)}
@@ -167,7 +181,12 @@ class FrozenFeatures:
                 found = keras.ops.convert_to_numpy(extractor.predict_on_batch(batch))[:count]
                 times.append((time.perf_counter() - started) / len(batch))
                 stream.write(np.clip(found, -_LARGEST, _LARGEST).astype(np.float16).tobytes())
-        # The fastest: the first one was traced, and others may share the processor.
+        if len(times) == 1:
+            # That one was traced.
+            started = time.perf_counter()
+            keras.ops.convert_to_numpy(extractor.predict_on_batch(batch))
+            times.append((time.perf_counter() - started) / len(batch))
+        # The fastest, as others may share the processor.
         return {
             "ms_per_image": 1000 * min(times),
             "sizes": {ARRAY: (into / ARRAY).stat().st_size},
@@ -201,8 +220,12 @@ def _make_room(root: Path, limit: int, kept: Collection[Path]) -> None:
     """
     found = []
     for folder in root.iterdir() if root.exists() else ():
-        meta = read_meta(folder)
-        if meta is not None and folder not in kept:
+        # What begins with a point is being written.
+        meta = None if folder.name.startswith(".") else read_meta(folder)
+        if meta is None or folder in kept:
+            continue
+        # Another worker may remove it first.
+        with suppress(FileNotFoundError):
             used = (folder / META).stat().st_mtime
             found.append((used, folder, sum(meta["sizes"].values())))
     total = sum(size for _, _, size in found)
@@ -211,6 +234,11 @@ def _make_room(root: Path, limit: int, kept: Collection[Path]) -> None:
             return
         shutil.rmtree(folder, ignore_errors=True)
         total -= size
+
+
+def amount(size: int) -> str:
+    """Bytes as people say them."""
+    return f"{size / 1e9:.1f} GB" if size >= 10**9 else f"{size / 1e6:.1f} MB"
 
 
 def _content(path: str) -> str:

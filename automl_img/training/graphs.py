@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 
@@ -28,7 +29,7 @@ class GraphKey:
     Attributes:
         signature: see ``automl_img.models.signature``.
         facts: of the images.
-        weights: file of pretrained weights, or None.
+        weights: file of pretrained weights with its size and time, or None.
         kept: shape of the kept features that take the place of images, or None.
         precision: policy of Keras.
     """
@@ -62,10 +63,6 @@ class GraphCache:
         self._kept.move_to_end(key)
         return self._kept[key]
 
-    def signatures(self) -> list[str]:
-        """Of the models that are kept, the most recently used first."""
-        return [key.signature for key in reversed(self._kept)]
-
     def shrink(self) -> bool:
         """Drop the least recently used model; False if there was none."""
         if not self._kept:
@@ -95,7 +92,13 @@ def key_of(
             own.pop("head.pooling", None)
             weights = None
         params = {**own, "augment.strength": 0.0}
-    return GraphKey(signature(params, facts.flips, facts.channels), facts, weights, kept, precision)
+    shape = signature(params, facts.flips, facts.channels)
+    return GraphKey(shape, facts, weights and _version(weights), kept, precision)
+
+
+def _version(path: str) -> str:
+    about = Path(path).stat()
+    return f"{path} {about.st_size} {about.st_mtime_ns}"
 
 
 def _built(precision: str, build: Callable[[], TrainingModel]) -> TrainingModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -81,9 +82,12 @@ class Inputs(Protocol):
 
 
 def inputs_of(
-    spec: TrialSpec, params: Params, data: TrialImages, facts: ImageFacts
+    spec: TrialSpec, params: Params, data: TrialImages, facts: ImageFacts, epochs: range
 ) -> tuple[Inputs, str | None]:
     """Kept features where the backbone has a frozen part and there is room for them, else images.
+
+    Args:
+        epochs: those that train on the inputs, from 0.
 
     Returns:
         The inputs, and if features are not kept for want of room, a sentence that says so.
@@ -93,11 +97,11 @@ def inputs_of(
         return PixelInputs(spec, data), None
     features = FrozenFeatures(spec, params, facts, data.images)
     try:
-        refusal = features.refusal(np.concatenate(data.parts), data.validation, spec.max_epochs)
+        refusal = features.refusal(data.parts, data.validation, epochs)
         if refusal is None:
-            return FeatureInputs(spec, params, data, features), None
+            return FeatureInputs(spec, params, data, features, epochs.start), None
     except (DataError, OSError) as error:
-        refusal = f"features are not kept ({error}), so the frozen part runs in every epoch"
+        refusal = f"the frozen part runs in every epoch, as its features cannot be kept: {error}"
     return PixelInputs(spec, data), refusal
 
 
@@ -128,8 +132,17 @@ class FeatureInputs:
     """Features of a frozen part; see ``Inputs``."""
 
     def __init__(
-        self, spec: TrialSpec, params: Params, data: TrialImages, features: FrozenFeatures
+        self,
+        spec: TrialSpec,
+        params: Params,
+        data: TrialImages,
+        features: FrozenFeatures,
+        first_epoch: int,
     ) -> None:
+        """
+        Raises:
+            DataError: the features of the first epoch or of the validation cannot be kept.
+        """
         self._spec, self._data, self._features = spec, data, features
         self.frozen_parameters = features.parameters
         # Of a backbone that is frozen as a whole, both pooled features are kept.
@@ -137,13 +150,19 @@ class FeatureInputs:
         self.kept = features.shape[1:] if whole else features.shape
         self._pooled = ("avg", "max").index(str(params["head.pooling"])) if whole else None
         self._validation = self._array(data.validation, None) if len(data.validation) else None
+        # Once, as the features may be removed for others while they are in use here.
+        self._ms_per_image = features.ms_per_image(data.validation)
+        self._latest = [self._array(rows, first_epoch) for rows in data.parts]
 
     @property
     def traced(self) -> int:
         return self._features.traced
 
     def batches(self, epoch: int) -> Batches:
-        parts = [self._array(rows, epoch) for rows in self._data.parts]
+        # A disk that fills up under a trial costs it a new view and no more.
+        with suppress(DataError):
+            self._latest = [self._array(rows, epoch) for rows in self._data.parts]
+        parts = self._latest
         labels = self._data.labels[np.concatenate(self._data.parts)]
         features = parts[0] if len(parts) == 1 else Joined(parts)
         size = int(self._spec.params["batch_size"])
@@ -153,7 +172,7 @@ class FeatureInputs:
         return self._validation, np.arange(len(self._data.validation))
 
     def frozen_ms_per_image(self) -> float:
-        return self._features.ms_per_image(self._data.validation)
+        return self._ms_per_image
 
     def _array(self, rows: Array, epoch: int | None) -> Array:
         found = self._features.array(rows, epoch)

@@ -24,10 +24,10 @@ from automl_img.models.network import (
 from automl_img.models.optimizer import learning_rate
 from automl_img.training import checkpoint
 from automl_img.training.graphs import GraphCache, key_of
-from automl_img.training.guards import check_finite, gpu_peak_bytes
+from automl_img.training.guards import check_finite, gpu_peak_bytes, sees_gpu
 from automl_img.training.inputs import Inputs, TrialImages, inputs_of
 from automl_img.training.steps import Steps
-from automl_img.trials import EpochResult, Params, TrialSpec
+from automl_img.trials import EpochResult, TrialSpec
 
 VALIDATION = "validation.npz"
 # A trial that is cut off loses at most so much work; a short one pays for no checkpoint.
@@ -77,12 +77,22 @@ class Trainer:
         self.stop_reason = "finished"
         self.ms_per_image: float | None = None
         self.notice: str | None = None
+        self._precision = spec.precision
+        if spec.precision != "float32" and not sees_gpu():
+            self._precision = "float32"
+            self.notice = (
+                "trials train on the CPU, as Keras sees no GPU here; with TensorFlow it needs "
+                "pip install 'tensorflow[and-cuda]'"
+            )
         self._graphs = graphs or GraphCache()
         self._alone = head_alone(spec.params)
         self._head_epochs = int(spec.params["fine_tune.head_epochs"]) if self._alone else 0
         self._traced_before = 0
         gpu_peak_bytes(forget=True)
         self._phase = self._phase_of(max(len(self.results) - 1, 0))
+        if self.results and not checkpoint.restore(self.folder, self.model.state()):
+            self.results = []
+            self._phase = self._phase_of(0)
         self._saved, self._between = time.monotonic(), checkpoint_seconds
 
     @property
@@ -103,7 +113,8 @@ class Trainer:
 
     @property
     def gpu_peak_bytes(self) -> int | None:
-        """The most GPU memory held since the trial began; None without a GPU."""
+        """The most GPU memory that the process held since the trial began, for the graphs that it
+        keeps too; None without a GPU."""
         return gpu_peak_bytes()
 
     @cached_property
@@ -121,7 +132,6 @@ class Trainer:
         """
         start = len(self.results)
         if start:
-            checkpoint.restore(self.folder, self.model.state())
             yield self.results[-1]
         for epoch in range(start, self.spec.max_epochs):
             if self._stops_early():
@@ -145,11 +155,13 @@ class Trainer:
     def _phase_of(self, epoch: int) -> _Phase:
         """The head alone for the first epochs, then what is not frozen, with a new optimizer."""
         spec, facts = self.spec, self.facts
-        params: Params = self._alone if self._alone and epoch < self._head_epochs else spec.params
-        inputs, notice = inputs_of(spec, params, self.data, facts)
+        params, last = spec.params, spec.max_epochs
+        if self._alone and epoch < self._head_epochs:
+            params, last = self._alone, min(last, self._head_epochs)
+        inputs, notice = inputs_of(spec, params, self.data, facts, range(epoch, last))
         self.notice = notice or self.notice
         steps = self._graphs.get(
-            key_of(params, facts, spec.weights, inputs.kept, spec.precision),
+            key_of(params, facts, spec.weights, inputs.kept, self._precision),
             lambda: training_model(params, facts, spec.weights, inputs.kept),
         )
         traces = steps.model.traces

@@ -233,7 +233,7 @@ def test_importing_the_room_loads_no_heavy_library() -> None:
 
 
 def test_what_a_search_holds_of_its_images_is_no_image(tmp_path: Path) -> None:
-    """The driver keeps rows, names and digests; pixels stay on the disk until they are asked for."""
+    """The driver keeps rows, names and digests; pixels stay on the disk till they are asked for."""
     found = prepared(class_folders(tmp_path / "data", per_class=30, size=64))
     assert isinstance(found.pixels.images, np.memmap)
     pixels = found.pixels.images.nbytes

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+from automl_img.data.cache import built_once
+from automl_img.errors import DataError
 from automl_img.models.pretrained import application
 from automl_img.models.weights import find_variant
 from automl_img.training import features
@@ -186,12 +189,14 @@ def test_retraining_adds_the_features_of_the_validation_images(tmp_path: Path) -
 def test_what_needs_more_room_than_there_is_trains_plainly_and_says_so(tmp_path: Path) -> None:
     spec = frozen_trial(tmp_path, "mobilenet_v2", 154)
     images, bytes_each = 48, 2 * 2 * 1280
+    assert images * bytes_each == 245_760
     little = with_(spec, feature_bytes=images * bytes_each - 1)
     trainer, _ = run(little, tmp_path / "little")
     assert arrays(spec) == []
     assert trainer.notice is not None
-    assert "mobilenet_v2 frozen up to layer 154 need 0.0 GB, more than --feature-cache" in (
-        trainer.notice
+    assert trainer.notice == (
+        "the features of mobilenet_v2 frozen up to layer 154 need 0.2 MB, more than "
+        "--feature-cache has (0.2 MB), so its trials run the frozen part in every epoch"
     )
     enough, _ = run(with_(spec, feature_bytes=images * bytes_each), tmp_path / "enough")
     assert enough.notice is None
@@ -225,13 +230,84 @@ def test_a_disk_without_room_costs_no_trial(
     spec = frozen_trial(tmp_path, "mobilenet_v2", 154)
 
     def full(path: Path, needed: int) -> None:
-        raise OSError(28, "No space left on device")
+        raise DataError("no room")
 
     monkeypatch.setattr(features, "check_space", full)
     trainer, results = run(spec, tmp_path / "trial")
     assert len(results) == 2
-    assert "features are not kept" in str(trainer.notice)
-    assert "\n" not in str(trainer.notice)
+    assert "need 0.2 MB, more than the disk of the cache has" in str(trainer.notice)
+
+
+@pytest.mark.parametrize("written", [0, 1, 2], ids=["validation", "first epoch", "second epoch"])
+def test_a_disk_that_fills_up_under_a_trial_costs_no_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    spec = frozen_trial(tmp_path, "mobilenet_v2", 154, augment__strength="0.5")
+    left = [written]
+
+    def fills(folder: Path, build: Callable[[Path], dict[str, object]]) -> object:
+        if not folder.exists():
+            left[0] -= 1
+        if left[0] < 0 and not folder.exists():
+            raise DataError("the cache must be writable, but No space left on device")
+        return built_once(folder, build)
+
+    monkeypatch.setattr(features, "built_once", fills)
+    trainer, results = run(spec, tmp_path / "trial")
+    assert len(results) == 2
+    assert len(arrays(spec)) == written
+    # With a view of the first epoch there is something to go on with.
+    assert (trainer.notice is None) == (written == 2)
+    assert (trainer.model.inputs[0].dtype == "uint8") == (written < 2)
+
+
+def test_the_head_trains_alone_on_kept_features_and_the_rest_follows(tmp_path: Path) -> None:
+    spec = frozen_trial(tmp_path, "mobilenet_v2", 116, fine_tune__head_epochs="1")
+    spec = with_(spec, max_epochs=3)
+    kept, results = run(spec, tmp_path / "kept")
+    # Of the pooled end and of the cut, for the training and the validation images.
+    assert sorted(np.load(path).ndim for path in arrays(spec)) == [3, 3, 4, 4]
+    plain, expected = run(with_(spec, feature_bytes=0), tmp_path / "plain")
+    for mine, theirs in zip(results, expected, strict=True):
+        assert mine.loss == pytest.approx(theirs.loss, rel=0.02)
+    assert results[1].learning_rate < results[0].learning_rate
+    torn = with_(spec, tmp_path / "torn")
+    for result in Trainer(torn, checkpoint_seconds=0).epochs():
+        if result.epoch == 2:
+            break
+    resumed = list(Trainer(torn).epochs())
+    assert [each.epoch for each in resumed] == [2, 3]
+    assert resumed[1].loss == pytest.approx(results[2].loss, rel=1e-3)
+    # Where features cannot be kept any more, the checkpoint is of other variables.
+    for result in Trainer(with_(torn, tmp_path / "again"), checkpoint_seconds=0).epochs():
+        if result.epoch == 2:
+            break
+    anew = list(Trainer(with_(torn, tmp_path / "again", feature_bytes=0)).epochs())
+    assert [each.epoch for each in anew] == [2, 3]
+    assert plain.parameters == kept.parameters
+
+
+@pytest.mark.parametrize("room", [PLENTY, 0], ids=["kept features", "images"])
+def test_a_winner_whose_head_was_best_alone_is_the_whole_network(tmp_path: Path, room: int) -> None:
+    spec = frozen_trial(tmp_path, "mobilenet_v2", 116, fine_tune__head_epochs="2")
+    winner = with_(spec, train_on_all=True, max_epochs=1, feature_bytes=room)
+    trainer, _ = run(winner, tmp_path / "winner")
+    found = predict_rows(trainer.serving, trainer.data.images, np.arange(6))
+    assert found.sum(axis=1) == pytest.approx(np.ones(6), abs=1e-5)
+    inputs = trainer._phase.inputs.batches(0)
+    batch, _ = inputs.batch(0, 0)
+    assert len(trainer.model.trained) == 1
+    assert len(batch) == 8
+    variant = find_variant("mobilenet_v2")
+    assert variant is not None
+    network = application(variant, 32)
+    network.load_weights(spec.weights)
+    backbone = trainer.serving.get_layer("backbone")
+    loaded = [np.array(weight) for weight in network.get_weights()]
+    served = [np.array(weight) for weight in backbone.get_weights()]
+    assert sum(each.sum() for each in served) == pytest.approx(
+        sum(each.sum() for each in loaded), rel=1e-5
+    )
 
 
 def test_other_weights_give_other_features(tmp_path: Path) -> None:
