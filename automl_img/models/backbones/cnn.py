@@ -32,7 +32,7 @@ START: Params = {
     "optimizer.learning_rate": 3e-3,
     "batch_size": 64,
     "head.pooling": "max",
-    "augment.strength": 0.3,
+    "augment.strength": 0.25,
 }
 # Below this resolution pooling stops: a 3 x 3 kernel would see mostly padding.
 _SMALLEST_MAP = 4
