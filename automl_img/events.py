@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from automl_img.budget import Budget
 from automl_img.trials import EpochResult, Params, TrialRecord
 
 
@@ -34,7 +35,7 @@ class Notice:
 class SearchStarted:
     """Trials are about to start."""
 
-    budget: int
+    budget: Budget
     max_epochs: int
     workers: int
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from automl_img.budget import Budget
 from automl_img.errors import SettingsError, did_you_mean
 
 DEFAULTS_FILE = "automl-img.toml"
@@ -20,7 +21,8 @@ class SearchSettings(BaseModel):
 
     Attributes:
         data: a folder, a CSV file, a zip or tar archive, or the name of a built-in data set.
-        budget: trials to run, at least 1.
+        budget: what the search may spend: trials ("50"), wall time for everything up to the report
+            ("2h", "1h30m", "90s") or epochs of all trials together ("500epochs").
         space: the name of a preset in ``search_spaces/``, or a YAML file.
         search: ranges by hyperparameter, as typed: ``{"cnn.filters": "16..64"}``.
         fix: values by hyperparameter, as typed: ``{"batch_size": "64"}``.
@@ -43,7 +45,7 @@ class SearchSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     data: str = "digits"
-    budget: int = Field(default=50, ge=1)
+    budget: str = "50"
     space: str = "cnn"
     search: dict[str, str] = Field(default_factory=dict)
     fix: dict[str, str] = Field(default_factory=dict)
@@ -64,6 +66,11 @@ class SearchSettings(BaseModel):
     feature_cache: str = "20GB"
 
     @property
+    def allowed(self) -> Budget:
+        """``budget``, read."""
+        return Budget.parse(self.budget)
+
+    @property
     def feature_bytes(self) -> int:
         """``feature_cache`` in bytes."""
         return _bytes(self.feature_cache)
@@ -73,6 +80,14 @@ class SearchSettings(BaseModel):
     def _as_typed(cls, values: Any) -> Any:
         """Numbers, lists and TOML's nested tables as the command line would have them."""
         return _flat(values) if isinstance(values, dict) else values
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _is_a_budget(cls, value: Any) -> Any:
+        if isinstance(value, str | int) and not isinstance(value, bool):
+            Budget.parse(str(value))
+            return str(value)
+        return value
 
     @field_validator("feature_cache", mode="before")
     @classmethod

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import enum
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 Value = bool | int | float | str
 Params = dict[str, Value]
+Origin = Literal["probe", "start set", "warm start", "sampler", "repeat"]
 
 
 class TrialState(enum.StrEnum):
@@ -75,6 +76,8 @@ class TrialSpec:
         feature_bytes: the most that all of them together may take on the disk.
         precision: the policy of Keras for the steps: "float32" or, on GPUs made for it,
             "mixed_bfloat16", with weights in float32 in both.
+        deadline: when the trial ends at the latest, in the midst of an epoch if need be, in seconds
+            since 1970; None sets no limit.
     """
 
     number: int
@@ -93,6 +96,7 @@ class TrialSpec:
     features: str | None = None
     feature_bytes: int = 0
     precision: str = "float32"
+    deadline: float | None = None
 
 
 @dataclass(frozen=True)
@@ -102,8 +106,8 @@ class TrialRecord:
     Attributes:
         number: the number in the study, from 0; numbers ascend but may have gaps.
         state: complete, pruned (stopped by a rung or by the user) or failed.
-        stop_reason: "finished", "early stopping", "rung N" (N epochs), "interrupted", "diverged",
-            "out of memory" or "error".
+        stop_reason: "finished", "early stopping", "rung N" (N epochs), "budget" (it was used up),
+            "interrupted", "diverged", "out of memory" or "error".
         params: every active hyperparameter.
         seed: the trial's own.
         started, ended: seconds since 1970, UTC.
@@ -115,6 +119,12 @@ class TrialRecord:
             and validation together; 0 where the worker had kept all of them, None where unknown.
         gpu_peak_bytes: the most GPU memory that its process held while it trained, graphs of
             earlier trials included; None without a GPU.
+        origin: who chose it: "probe" (a linear probe of a pretrained backbone), "start set" (made
+            by hand), "warm start" (from an earlier run), "sampler", or "repeat" (a finalist with
+            another seed).
+        repeat_of: the number of the trial that it repeats.
+        serving: what the exported model costs, where that was asked: "latency_ms", "size_bytes",
+            "parameters".
     """
 
     number: int
@@ -130,6 +140,9 @@ class TrialRecord:
     ms_per_image: float | None = None
     graphs_traced: int | None = None
     gpu_peak_bytes: int | None = None
+    origin: Origin = "sampler"
+    repeat_of: int | None = None
+    serving: dict[str, float] | None = None
 
     @property
     def best(self) -> EpochResult | None:

@@ -84,14 +84,14 @@ class _LivePanel:
             done, total = progress.items
             lines.append(_bar(done, total, f"{done:,} / {total:,}"))
         if progress.search is not None:
-            lines.append(_bar(progress.done, progress.search.budget, trials_line(progress)))
+            lines.append(_bar(progress.share, 1.0, trials_line(progress)))
             lines += [Text(line) for line in running_lines(progress)]
             lines.append(Text(best_line(progress), style="bold green"))
         lines.append(Text(time_line(progress), style="dim"))
         return Panel(Group(*lines), title="automl-img search", title_align="left")
 
 
-def _bar(done: int, total: int, words: str) -> Table:
+def _bar(done: float, total: float, words: str) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_row(ProgressBar(total=total, completed=done, width=28), Text(words))
     return grid
@@ -99,11 +99,20 @@ def _bar(done: int, total: int, words: str) -> Table:
 
 def trials_line(progress: SearchProgress) -> str:
     """``12 of 50 trials: 5 complete, 6 stopped early, 1 failed, 2 running``."""
-    budget = progress.search.budget if progress.search else 0
     return (
-        f"{progress.done} of {budget} trials: {progress.complete} complete, {progress.stopped} "
+        f"{done_of(progress)}: {progress.complete} complete, {progress.stopped} "
         f"stopped early, {progress.failed} failed, {len(progress.running)} running"
     )
+
+
+def done_of(progress: SearchProgress) -> str:
+    """``12 of 50 trials``, or ``12 trials in a budget of 5 min``."""
+    if progress.search is None:
+        return f"{progress.done} trials"
+    budget = progress.search.budget
+    if budget.trials is not None:
+        return f"{progress.done} of {budget}"
+    return f"{progress.done} trials in a budget of {budget}"
 
 
 def running_lines(progress: SearchProgress) -> list[str]:
@@ -147,7 +156,6 @@ def counts(progress: SearchProgress) -> str:
 
 def trial_line(record: TrialRecord, progress: SearchProgress) -> str:
     """One line for a trial that ended."""
-    budget = progress.search.budget if progress.search else 0
     if record.best is None:
         gave = record.error or "no epoch"
     else:
@@ -156,7 +164,7 @@ def trial_line(record: TrialRecord, progress: SearchProgress) -> str:
     rest = "" if progress.rest is None else f", about {duration(progress.rest)} left"
     return (
         f"trial {record.number} {record.stop_reason}: {gave} ({brief(record.params)}); "
-        f"{progress.done}/{budget}, {best}, {counts(progress)}{rest}"
+        f"{done_of(progress)}, {best}, {counts(progress)}{rest}"
     )
 
 

@@ -62,11 +62,23 @@ class SearchProgress:
 
     @property
     def rest(self) -> float | None:
-        """An estimate of the seconds until the last trial ends; None before one has ended."""
+        """An estimate of the seconds until the last trial ends, or with a budget of time until all
+        is done; None before one has ended."""
         if not self.done or self.search is None or self.searching_since is None:
             return None
-        each = (self.clock() - self.searching_since) / self.done
-        return each * max(self.search.budget - self.done, 0)
+        budget, searching = self.search.budget, self.clock() - self.searching_since
+        if budget.seconds is not None:
+            return max(budget.seconds - self.elapsed, 0.0)
+        done = self.done if budget.trials is not None else max(self.epochs_run, 1)
+        return searching / done * max(budget.amount - done, 0)
+
+    @property
+    def share(self) -> float:
+        """Of the budget that is spent, 0 to 1."""
+        if self.search is None:
+            return 0.0
+        done = {"trials": self.done, "epochs": self.epochs_run, "seconds": self.elapsed}
+        return min(1.0, done[self.search.budget.unit] / self.search.budget.amount)
 
     def hear(self, event: Event) -> None:
         """Count one event."""

@@ -103,6 +103,7 @@ class Search:
     """What was asked of the search."""
 
     budget: int | None = None
+    allowed: str = ""
     max_epochs: int | None = None
     sampler: str = ""
     space: str = ""
@@ -115,6 +116,7 @@ class Search:
         dimensions = [item for item in value.get("dimensions") or () if item.get("name")]
         return cls(
             budget=value.get("budget"),
+            allowed=str(value.get("allowed") or ""),
             max_epochs=value.get("max_epochs"),
             sampler=str(value.get("sampler") or ""),
             space=str(value.get("space") or ""),

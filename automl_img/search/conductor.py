@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from automl_img.events import EpochEnded, Listener, Notice, TrialEnded, TrialStarted
 from automl_img.runs import Run
 from automl_img.search.placement import MOST_WAITING, Placement
-from automl_img.search.rungs import Rungs
+from automl_img.search.rungs import Rungs, ladder_of
 from automl_img.search.sampler import Sampler, Suggestion
+from automl_img.search.spending import Spending
+from automl_img.search.stage import Stage
 from automl_img.training import checkpoint
 from automl_img.trials import EpochResult, Params, TrialRecord, TrialSpec, TrialState
 
@@ -23,6 +25,7 @@ _STATES = {
     "finished": TrialState.COMPLETE,
     "early stopping": TrialState.COMPLETE,
     "interrupted": TrialState.PRUNED,
+    "budget": TrialState.PRUNED,
 }
 
 
@@ -30,13 +33,16 @@ _STATES = {
 class _Running:
     """A trial on a worker, as the driver sees it."""
 
-    number: int
-    params: Params
-    seed: int
+    suggestion: Suggestion
+    folder: str
     started: float
     epochs: list[EpochResult] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     stop_reason: str | None = None
+
+    @property
+    def number(self) -> int:
+        return self.suggestion.number
 
     def record(self) -> TrialRecord:
         reason = self.stop_reason or "error"
@@ -51,8 +57,8 @@ class _Running:
             number=self.number,
             state=_STATES.get(reason, state),
             stop_reason=reason,
-            params=self.params,
-            seed=self.seed,
+            params=self.suggestion.params,
+            seed=self.suggestion.seed,
             started=self.started,
             ended=time.time(),
             epochs=tuple(self.epochs),
@@ -61,99 +67,122 @@ class _Running:
             ms_per_image=self.facts.get("ms_per_image"),
             graphs_traced=self.facts.get("graphs_traced"),
             gpu_peak_bytes=self.facts.get("gpu_peak_bytes"),
+            origin=self.suggestion.origin,
+            repeat_of=self.suggestion.repeat_of,
         )
 
 
 class Conductor:
-    """Hands out trials, hears their epochs, decides who stops, keeps the records."""
+    """Hands out the trials of one stage after the other, and keeps what becomes of them."""
 
     def __init__(
         self,
         run: Run,
+        stages: Sequence[Stage],
         sampler: Sampler,
         rungs: Rungs,
+        spending: Spending,
         placement: Placement,
-        spec_of: Callable[[Suggestion], TrialSpec],
         graph_of: Callable[[Params], str],
-        budget: int,
-        foreseen: int,
         listener: Listener,
         stopping: Callable[[], bool],
     ) -> None:
         """
         Args:
-            spec_of: makes what a worker needs out of a suggestion.
+            stages: at least one; the last one is reached however the search is stopped.
             graph_of: the signature of the graph that a trial needs.
-            budget: trials to start.
-            foreseen: so many trials at the beginning follow from no result, so that they may be
-                asked for ahead and start in any order.
-            stopping: whether the user asked to stop: no trial starts, running ones end.
+            stopping: whether the user asked to stop: running trials end, and only the last stage is
+                still to come.
         """
         self._run = run
+        self._stages = list(stages)
         self._sampler = sampler
         self._rungs = rungs
+        self._spending = spending
         self._placement = placement
-        self._spec_of = spec_of
         self._graph_of = graph_of
-        self._left = budget
-        self._foreseen = foreseen
         self._listener = listener
         self._stopping = stopping
         self._running: dict[str, _Running] = {}
         self._noted: set[str] = set()
 
     @property
+    def stage(self) -> Stage:
+        """The present one."""
+        return self._stages[0]
+
+    @property
     def over(self) -> bool:
         """Whether no trial starts any more."""
-        return self._stopping() or (self._left <= 0 and not self._placement.waiting)
+        self._move_on()
+        last = len(self._stages) == 1
+        return last and self.stage.over and not self._placement.waiting and not self._running
 
     def next(self, trial_id: str) -> TrialSpec | None:
         """The trial to start under Tune's ``trial_id``.
 
         None where no trial starts any more (``over``), or none before another one ends.
         """
-        if self._stopping():
-            self._give_up_waiting()
-            return None
+        self._move_on()
         self._ask()
         suggestion = self._placement.start(trial_id)
         if suggestion is None:
             return None
-        number, params = suggestion.number, suggestion.params
-        self._running[trial_id] = _Running(number, params, suggestion.seed, time.time())
-        self._listener(TrialStarted(number, params))
-        return self._spec_of(suggestion)
+        spec = self.stage.spec(suggestion)
+        self._running[trial_id] = _Running(suggestion, spec.folder, time.time())
+        if self.stage.kept:
+            self._spending.started()
+            self._listener(TrialStarted(suggestion.number, suggestion.params))
+        return spec
+
+    def _move_on(self) -> None:
+        """Enter the next stage where the present one is over and nothing of it runs."""
+        while len(self._stages) > 1:
+            if self._stopping() or self._spending.used_up(self.stage.part):
+                self._give_up_waiting()
+            elif not self.stage.over or self._placement.waiting:
+                return
+            if self._running:
+                return
+            self._stages = self._stages[-1:] if self._stopping() else self._stages[1:]
 
     def _ask(self) -> None:
         """Ask for the next trial, and for more where they follow from no result anyway."""
-        while self._left > 0:
+        while not self.stage.over and not self._ends_early():
             waiting = len(self._placement.waiting)
-            if waiting and (self._foreseen <= 0 or waiting >= MOST_WAITING):
+            if waiting and (not self.stage.order_is_free or waiting >= MOST_WAITING):
                 return
-            suggestion = self._sampler.ask()
+            if not self._room_for(waiting + 1):
+                return
+            suggestion = self.stage.ask()
             if suggestion is None:
-                self._left = 0
-                self._note("every point of this space was tried; the search ends here")
                 return
-            self._left -= 1
-            self._foreseen -= 1
             self._placement.wait(suggestion, self._graph_of(suggestion.params))
+
+    def _room_for(self, waiting: int) -> bool:
+        """Whether the budget has trials for as many as would wait."""
+        return not self.stage.kept or self._spending.allows(self.stage.part, trials=waiting)
+
+    def _ends_early(self) -> bool:
+        """Whether the present stage, not the last one, hands out nothing more."""
+        if len(self._stages) == 1:
+            return False
+        return self._stopping() or self._spending.used_up(self.stage.part)
 
     def _give_up_waiting(self) -> None:
         """Let the study know of trials that were asked for and will not start."""
         for suggestion in self._placement.clear():
             now = time.time()
-            self._sampler.tell(
-                TrialRecord(
-                    number=suggestion.number,
-                    state=TrialState.FAILED,
-                    stop_reason="not started",
-                    params=suggestion.params,
-                    seed=suggestion.seed,
-                    started=now,
-                    ended=now,
-                )
+            record = TrialRecord(
+                number=suggestion.number,
+                state=TrialState.FAILED,
+                stop_reason="not started",
+                params=suggestion.params,
+                seed=suggestion.seed,
+                started=now,
+                ended=now,
             )
+            self._sampler.tell(record)
 
     def _note(self, text: str) -> None:
         """Tell the listener, once."""
@@ -178,10 +207,18 @@ class Conductor:
         if ended is not None:
             trial.stop_reason = ended
         if values is not None and values["epoch"] == len(trial.epochs) + 1:
-            epoch = EpochResult(**values)
-            trial.epochs.append(epoch)
-            self._sampler.report(trial.number, epoch)
-            self._listener(EpochEnded(trial.number, epoch))
+            self._count(trial, EpochResult(**values))
+
+    def _count(self, trial: _Running, epoch: EpochResult) -> None:
+        """Take in a new epoch."""
+        trial.epochs.append(epoch)
+        if not self.stage.kept:
+            self._listener(EpochEnded(None, epoch))
+            return
+        self._spending.trained()
+        self._spending.reserve.heard(trial.number, epoch, trial.facts.get("ms_per_image"))
+        self._sampler.report(trial.number, epoch)
+        self._listener(EpochEnded(trial.number, epoch))
 
     def lost(self, trial_id: str) -> None:
         """The worker of a trial is gone; Tune goes on with the trial in another."""
@@ -200,13 +237,23 @@ class Conductor:
         trial = self._running.get(trial_id)
         if trial is None or trial.stop_reason is not None or not trial.epochs:
             return False
-        epoch = trial.epochs[-1].epoch
-        best = max(result.val_accuracy or 0.0 for result in trial.epochs)
-        if not self._rungs.goes_on(trial.number, epoch, best, _warmup(trial.params)):
-            trial.stop_reason = f"rung {epoch}"
+        if len(self._stages) == 1:
+            return False
+        if self.stage.compared and not self._goes_on(trial):
+            trial.stop_reason = f"rung {trial.epochs[-1].epoch}"
+        elif self._spending.used_up(self.stage.part):
+            trial.stop_reason = "budget"
         elif self._stopping():
             trial.stop_reason = "interrupted"
         return trial.stop_reason is not None
+
+    def _goes_on(self, trial: _Running) -> bool:
+        """Whether a trial may pass its rung; probes are trained on fewer images and not compared."""
+        if trial.suggestion.origin == "probe":
+            return True
+        params, epoch = trial.suggestion.params, trial.epochs[-1].epoch
+        best = max(result.val_accuracy or 0.0 for result in trial.epochs)
+        return self._rungs.goes_on(trial.number, epoch, best, ladder_of(params), _warmup(params))
 
     def end_all(self) -> None:
         """Keep the records of trials that were cut off with their executor."""
@@ -221,12 +268,14 @@ class Conductor:
         if trial is None:
             return
         self._placement.end(trial_id)
-        # What a stopped trial kept to go on with is as large as its model.
-        checkpoint.remove(self._run.trial_folder(trial.number))
         record = trial.record()
-        self._run.append_trial(record)
-        self._sampler.tell(record)
-        self._listener(TrialEnded(record))
+        if self.stage.kept:
+            # What a stopped trial kept to go on with is as large as its model.
+            checkpoint.remove(self._run.trial_folder(trial.number))
+            self._run.append_trial(record)
+            self._sampler.tell(record)
+            self._listener(TrialEnded(record))
+        self.stage.ended(record)
 
 
 def _warmup(params: Params) -> int:

@@ -27,6 +27,7 @@ from automl_img.search.worker import environment, run_trial
 _OBJECT_STORE_BYTES = 150_000_000
 # A trial is tried again once after its worker died, and once after it sent away one that had grown.
 _MOST_FAILURES = 2
+_MOST_STARTS = 2
 
 
 class _Searcher(Searcher):  # type: ignore[misc]
@@ -83,7 +84,16 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
 
 
 def run_trials(conductor: Conductor, run: Run, resources: Resources, listener: Listener) -> None:
-    """Run trials until the conductor has none left; their records are on disk when this returns."""
+    """Run trials until the conductor has none left; their records are on disk when this returns.
+
+    Where Ray Tune ends early, it is started once more for what is left.
+    """
+    for _ in range(_MOST_STARTS):
+        if not conductor.over:
+            _run(conductor, run, resources, listener)
+
+
+def _run(conductor: Conductor, run: Run, resources: Resources, listener: Listener) -> None:
     storage = run.path / "ray"
     tuner = tune.Tuner(
         tune.with_resources(run_trial, {"cpu": resources.threads, "gpu": resources.gpus_per_trial}),

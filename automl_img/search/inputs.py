@@ -54,7 +54,8 @@ def run_info(
             "flips": prepared.flips,
         },
         "search": {
-            "budget": settings.budget,
+            "budget": settings.allowed.trials,
+            "allowed": str(settings.allowed),
             "max_epochs": settings.max_epochs,
             "sampler": settings.sampler,
             "space": settings.space,

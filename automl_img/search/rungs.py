@@ -1,54 +1,107 @@
-"""When to stop a trial: asynchronous successive halving (https://arxiv.org/abs/1810.05934)."""
+"""When to stop a trial: asynchronous successive halving (https://arxiv.org/abs/1810.05934).
+
+Trials are compared with their own kind: networks from scratch, frozen and fine-tuned ones learn at
+different rates, and a slow starter is not a bad one. So each kind has a ladder of its own.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 import numpy as np
+
+from automl_img.models.weights import find_variant
+from automl_img.trials import Params, TrialRecord
 
 REDUCTION_FACTOR = 3
 # With fewer values at a rung the comparison is chance.
 _FEWEST_VALUES = 3
 
 
+def ladder_of(params: Params) -> str:
+    """The kind of a trial: "from scratch", "frozen" (all of its backbone) or "fine-tuned"."""
+    name = str(params.get("backbone"))
+    variant = find_variant(name)
+    if variant is None or params.get("weights", "none") == "none":
+        return "from scratch"
+    whole = params.get(f"{name}.frozen_layers") == variant.cuts[-1]
+    return "frozen" if whole else "fine-tuned"
+
+
 class Rungs:
     """Which trials may go on beyond which epoch.
 
     At each rung a trial goes on if its best value so far is among the best third of those that
-    reached the rung before it. Deviations from the paper: the best value so far counts, not the
-    last one; nobody is stopped on fewer than three values; one bracket.
+    reached the rung on its ladder. One that does not is paused: where ``promotion`` is on, it goes
+    on later if it has come into the best third meanwhile, since weak trials came after it.
+    Deviations from the paper: the best value so far counts, not the last one; nobody is judged on
+    fewer than three values; one bracket.
 
     Attributes:
         epochs: the rungs, ascending, all below ``max_epochs``.
+        promotion: whether trials that stopped may go on.
     """
 
-    def __init__(self, max_epochs: int) -> None:
-        grace = max(2, max_epochs // REDUCTION_FACTOR**2)
+    def __init__(self, max_epochs: int, grace: int | None = None, promotion: bool = False) -> None:
+        """
+        Args:
+            grace: epochs at the first rung; None takes a ninth of ``max_epochs``, at least 2.
+        """
+        rung = max(2, max_epochs // REDUCTION_FACTOR**2) if grace is None else grace
         self.epochs: list[int] = []
-        while grace < max_epochs:
-            self.epochs.append(grace)
-            grace *= REDUCTION_FACTOR
-        self._values: dict[int, dict[int, float]] = {epoch: {} for epoch in self.epochs}
+        while rung < max_epochs:
+            self.epochs.append(rung)
+            rung *= REDUCTION_FACTOR
+        self.promotion = promotion
+        self._values: dict[tuple[str, int], dict[int, float]] = defaultdict(dict)
+        self._paused: dict[int, tuple[str, int]] = {}
 
-    def rebuild(self, history: Iterable[tuple[int, dict[int, float]]]) -> None:
-        """Take in what earlier trials reached: (number, value by epoch) of each."""
-        for number, values in history:
+    def rebuild(self, records: Iterable[TrialRecord]) -> None:
+        """Take in what the trials of an earlier session reached."""
+        for record in records:
             for rung in self.epochs:
-                reached = [value for epoch, value in values.items() if epoch <= rung]
-                if max(values, default=0) >= rung:
-                    self._values[rung][number] = max(reached)
+                if len(record.epochs) >= rung and record.origin not in ("probe", "repeat"):
+                    reached = [result.val_accuracy or 0.0 for result in record.epochs[:rung]]
+                    self._values[ladder_of(record.params), rung][record.number] = max(reached)
 
-    def goes_on(self, number: int, epoch: int, best: float, warmup: int = 0) -> bool:
+    def goes_on(
+        self, number: int, epoch: int, best: float, ladder: str = "", warmup: int = 0
+    ) -> bool:
         """Whether trial ``number`` may train beyond ``epoch``, where its best value is ``best``.
 
         Args:
+            ladder: the kind of trials that it is compared with.
             warmup: epochs in which the trial is not compared.
         """
-        if epoch not in self._values or epoch <= warmup:
+        if epoch not in self.epochs or epoch <= warmup:
             return True
-        values = self._values[epoch]
+        values = self._values[ladder, epoch]
         values[number] = best
         if len(values) < _FEWEST_VALUES:
             return True
-        cut = np.quantile(list(values.values()), 1 - 1 / REDUCTION_FACTOR)
-        return bool(best >= cut)
+        if best >= self._cut(ladder, epoch):
+            return True
+        if self.promotion:
+            self._paused[number] = ladder, epoch
+        return False
+
+    def promote(self) -> int | None:
+        """A trial that was stopped and may go on after all; None where there is none.
+
+        The highest rung comes first, and on it the best trial; each is named once.
+        """
+        candidates = []
+        for number, (ladder, rung) in self._paused.items():
+            value = self._values[ladder, rung][number]
+            if value >= self._cut(ladder, rung):
+                candidates.append((rung, value, -number))
+        if not candidates:
+            return None
+        number = -max(candidates)[2]
+        del self._paused[number]
+        return number
+
+    def _cut(self, ladder: str, rung: int) -> float:
+        values = list(self._values[ladder, rung].values())
+        return float(np.quantile(values, 1 - 1 / REDUCTION_FACTOR))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from automl_img.data.cache import cache_root
 from automl_img.data.prepare import Prepared
+from automl_img.files import replacing
 from automl_img.models.signature import signature
 from automl_img.runs import Run
 from automl_img.settings import SearchSettings
@@ -18,7 +20,17 @@ from automl_img.trials import Params, TrialRecord, TrialSpec
 if TYPE_CHECKING:
     from automl_img.search.sampler import Suggestion
 
+# In the run folder.
+ROWS = "rows.npz"
+PROBE_ROWS = "probe_rows.npz"
+WINNER = "winner"
+# Written by ``automl_img.training.final``, which is not imported before Keras is needed.
+FINAL_MODEL = "classifier.keras"
 _FEATURES = "features"
+PROBE_EPOCHS = 10
+# Images of a probe: more would rank the backbones little better.
+_PROBE_TRAIN = 2000
+_PROBE_VALIDATION = 1000
 
 
 @dataclass(frozen=True)
@@ -36,13 +48,11 @@ class Specs:
     weights: dict[tuple[str, str], str]
     precision: str
 
-    def of(
-        self, trial: Suggestion | TrialRecord, weighed_by: Sequence[str] = ("train",)
-    ) -> TrialSpec:
+    def of(self, trial: Suggestion | TrialRecord, deadline: float | None = None) -> TrialSpec:
         """The spec of a trial that is new, or of one that was run.
 
         Args:
-            weighed_by: the parts of the images whose class frequencies give the class weights.
+            deadline: when it has to end, in seconds since 1970.
         """
         prepared, settings = self.prepared, self.settings
         weights = (str(trial.params["backbone"]), str(trial.params.get("weights")))
@@ -52,17 +62,55 @@ class Specs:
             seed=trial.seed,
             max_epochs=settings.max_epochs,
             pixels=str(prepared.pixels.folder.absolute()),
-            rows=str(self.run.path / "rows.npz"),
+            rows=str(self.run.path / ROWS),
             train_on_all=False,
             class_names=prepared.class_names,
-            class_weights=self._class_weights(weighed_by),
+            class_weights=self._class_weights(("train",)),
             flips=prepared.flips,
             folder=str(self.run.trial_folder(trial.number)),
             weights=self.weights.get(weights),
             features=str(cache_root() / _FEATURES) if settings.feature_bytes else None,
             feature_bytes=settings.feature_bytes,
             precision=self.precision,
+            deadline=deadline,
         )
+
+    def probe(self, trial: Suggestion, deadline: float | None = None) -> TrialSpec:
+        """The spec of a linear probe: few epochs on a part of the images."""
+        return dataclasses.replace(
+            self.of(trial, deadline),
+            max_epochs=min(PROBE_EPOCHS, self.settings.max_epochs),
+            rows=str(self.run.path / PROBE_ROWS),
+        )
+
+    def retraining(self, winner: TrialRecord, deadline: float | None) -> TrialSpec:
+        """The spec for training ``winner`` again, on training and validation images, for the epochs
+        that served it best, along the learning rates of its trial."""
+        best = winner.best
+        assert best is not None  # ``rank`` gives no other.
+        return dataclasses.replace(
+            self.of(winner, deadline),
+            train_on_all=True,
+            max_epochs=best.epoch,
+            class_weights=self._class_weights(("train", "validation")),
+            learning_rates=tuple(result.learning_rate for result in winner.epochs[: best.epoch]),
+            folder=str(self.run.path / WINNER),
+        )
+
+    def retrained(self) -> bool:
+        """Whether a retraining has come to its end."""
+        return (self.run.path / WINNER / FINAL_MODEL).exists()
+
+    def write_rows(self) -> None:
+        """Write what trials read of the split: which rows of the pixel cache are whose."""
+        rows: dict[str, Any] = dict(self.prepared.rows_arrays())
+        with replacing(self.run.path / ROWS) as temporary:
+            np.savez(temporary, **rows)
+        rng = np.random.default_rng([self.settings.seed, len(rows["train"])])
+        for part, most in (("train", _PROBE_TRAIN), ("validation", _PROBE_VALIDATION)):
+            rows[part] = part_of(rows[part], rows["labels"][rows[part]], most, rng)
+        with replacing(self.run.path / PROBE_ROWS) as temporary:
+            np.savez(temporary, **rows)
 
     def graph(self, params: Params) -> str:
         """The signature of the graph that a trial with ``params`` needs."""
@@ -75,3 +123,23 @@ class Specs:
         counts = np.sum([self.prepared.class_counts[part] for part in parts], axis=0, dtype=float)
         weights = counts.sum() / (len(counts) * np.maximum(counts, 1))
         return tuple(float(weight) for weight in weights)
+
+
+def part_of(
+    rows: np.ndarray, labels: np.ndarray, most: int, rng: np.random.Generator
+) -> np.ndarray:
+    """At most ``most`` of ``rows``, in their order, of each class about the same share; at least
+    one of each.
+
+    Args:
+        rows: int64 (images,).
+        labels: int64 (images,), of the rows.
+    """
+    if len(rows) <= most:
+        return rows
+    chosen = []
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        count = max(1, round(len(own) * most / len(rows)))
+        chosen.append(rng.choice(own, count, replace=False))
+    return np.asarray(rows[np.sort(np.concatenate(chosen))])

@@ -1,4 +1,4 @@
-"""The first trials: hand-made settings, one a family of the space, the cheapest first.
+"""The first trials: settings made by hand for data like these, the cheapest first.
 
 Measured: a five-minute search that started from random configurations reached 0.21 to 0.31 on
 CIFAR-10 (4,000 images), where one such default without any search reached 0.66.
@@ -6,11 +6,21 @@ CIFAR-10 (4,000 images), where one such default without any search reached 0.66.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import ModuleType
+
 from automl_img.models import backbones
-from automl_img.plugins import leaves
+from automl_img.models.hyperparameters import declared
+from automl_img.models.weights import find_variant
+from automl_img.plugins import leaf_names, leaves
+from automl_img.search.rungs import ladder_of
 from automl_img.space.dimensions import Choice, SearchSpace
+from automl_img.space.portfolio import DataFacts, Entry, portfolio_file, read_portfolio
 from automl_img.trials import Params
 
+# A frozen backbone is one pass over the images, after that its epochs cost next to nothing; an
+# epoch of fine-tuning costs several passes.
+_CHEAPEST_KIND_FIRST = ("frozen", "from scratch", "fine-tuned")
 # By the time of one training step at 96 pixels on two cores.
 _CHEAPEST_FIRST = (
     "cnn",
@@ -24,16 +34,83 @@ _CHEAPEST_FIRST = (
 )
 
 
-def start_set(space: SearchSpace) -> list[Params]:
-    """One point of ``space`` for each of its families; each in its smallest backbone there."""
-    backbone = space["backbone"]
-    offered = backbone.options if isinstance(backbone, Choice) else ()
-    found = {}
-    for family in leaves(backbones):
-        variants = [name for name in family.VARIANTS if name in offered]
-        if variants:
-            name = family.__name__.rpartition(".")[2]
-            found[name] = {**family.START, "backbone": variants[0]}
-    last = len(_CHEAPEST_FIRST)
-    place = {name: place for place, name in enumerate(_CHEAPEST_FIRST)}
-    return [found[name] for name in sorted(found, key=lambda name: (place.get(name, last), name))]
+def start_set(
+    space: SearchSpace,
+    facts: DataFacts | None = None,
+    scores: Mapping[str, float] | None = None,
+) -> list[Params]:
+    """Valid points of ``space`` to try first, all different, at least one for each of its families.
+
+    The entries of the portfolio that fit the data, moved into the space. An entry is left out where
+    the space makes another kind of training of it (frozen, from scratch, fine-tuned); a family for
+    which no entry is left starts with its own ``START``. Of a family that the space offers in
+    several sizes, the one with the best score is taken, else the smallest.
+
+    The cheapest comes first: by kind, then by family, then as the portfolio has them. Where there
+    are scores, the points of one kind whose backbone was scored share the places that they have
+    among themselves, the best score first; a point without a score (the CNN) keeps its place.
+    No score removes a point: a better extractor need not fine-tune better.
+
+    Args:
+        facts: None starts each family with its own ``START``.
+        scores: validation accuracy of linear probes, by backbone; some may be missing.
+    """
+    entries = _entries(facts)
+    scores = scores or {}
+    offered = space["backbone"]
+    points: list[Params] = []
+    for family in sorted(leaves(backbones), key=_cost_of_family):
+        names = [name for name in family.VARIANTS if offered.contains(name)]
+        if isinstance(offered, Choice) and names:
+            name = max(names, key=lambda each: scores.get(each, -1.0))
+            points += _points(space, entries, family, name)
+    points = [point for place, point in enumerate(points) if point not in points[:place]]
+    points.sort(key=lambda point: _CHEAPEST_KIND_FIRST.index(ladder_of(point)))
+    return _by_scores(points, scores)
+
+
+def _entries(facts: DataFacts | None) -> list[Entry]:
+    if facts is None:
+        return []
+    every = read_portfolio(portfolio_file(), declared(), leaf_names(backbones))
+    return [entry for entry in every if entry.when.hold(facts)]
+
+
+def _points(
+    space: SearchSpace, entries: list[Entry], family: ModuleType, backbone: str
+) -> list[Params]:
+    """The points of one family, in the order of the portfolio."""
+    variant = find_variant(backbone)
+    cuts = variant.cuts if variant is not None else ()
+    found = []
+    for entry in entries:
+        if _name(family) in entry.families:
+            point = space.nearest(entry.params(backbone, cuts))
+            if ladder_of(point) == entry.kind:
+                found.append(point)
+    return found or [space.nearest({**family.START, "backbone": backbone})]
+
+
+def _by_scores(points: list[Params], scores: Mapping[str, float]) -> list[Params]:
+    """``points`` with the scored ones of each kind in the order of their scores."""
+    ordered = list(points)
+    for kind in _CHEAPEST_KIND_FIRST:
+        places = [
+            place
+            for place, point in enumerate(points)
+            if ladder_of(point) == kind and point["backbone"] in scores
+        ]
+        best = sorted(places, key=lambda place: -scores[str(points[place]["backbone"])])
+        for place, source in zip(places, best, strict=True):
+            ordered[place] = points[source]
+    return ordered
+
+
+def _cost_of_family(family: ModuleType) -> tuple[int, str]:
+    name = _name(family)
+    place = _CHEAPEST_FIRST.index(name) if name in _CHEAPEST_FIRST else len(_CHEAPEST_FIRST)
+    return place, name
+
+
+def _name(family: ModuleType) -> str:
+    return family.__name__.rpartition(".")[2]

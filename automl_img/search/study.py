@@ -3,41 +3,47 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import importlib
+import itertools
 import os
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from automl_img.data.prepare import Prepared, prepare
-from automl_img.errors import SearchError
 from automl_img.events import Listener, Notice, Phase, SearchStarted, ignore
-from automl_img.files import append_json_line, replacing, write_text
+from automl_img.files import append_json_line, write_text
 from automl_img.models.hyperparameters import declared
 from automl_img.models.weights import weights_of_space
 from automl_img.runs import Run, check_free, create_run, remove_folders
+from automl_img.search.finals import Repeats, Retraining
+from automl_img.search.grid import LARGEST_GRID, grid
 from automl_img.search.hardware import Resources, share
 from automl_img.search.inputs import run_info, write_split
 from automl_img.search.interrupts import Interrupt, catching_interrupts
 from automl_img.search.placement import Placement
+from automl_img.search.proposals import Points, Proposals, probes_of
+from automl_img.search.reserve import Reserve
 from automl_img.search.rungs import Rungs
-from automl_img.search.specs import Specs
+from automl_img.search.specs import WINNER, Specs
+from automl_img.search.spending import Spending
 from automl_img.search.start import start_set
 from automl_img.settings import SearchSettings, check
 from automl_img.space.dimensions import SearchSpace
+from automl_img.space.portfolio import DataFacts
 from automl_img.space.presets import (
     build_space,
     find_preset,
     read_preset,
     space_yaml,
 )
-from automl_img.trials import TrialRecord
 
 if TYPE_CHECKING:
-    from automl_img.training.trainer import Trainer
+    from automl_img.search.sampler import Sampler
 
 # Of the driver, before it imports Keras: the backend of its workers, and a share of the GPU alone.
 _ENVIRONMENT = {
@@ -75,6 +81,7 @@ def search(
         ExportError: the export does not predict as the trained model does; the rest is kept.
         KeyboardInterrupt: stopped at once; finished trials are in the run folder.
     """
+    began = time.monotonic()
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     asked = check(settings if data is None else {**settings, "data": str(data)})
@@ -88,7 +95,7 @@ def search(
     prepared = prepare(asked, listener)
     if asked.space == "cnn" and prepared.image_size > _SMALL_IMAGES:
         listener(Notice("--space pretrained usually beats the space cnn on photos of this size"))
-    return _Study(asked, space, resources, prepared, weights, listener).run_to_the_end()
+    return _Study(asked, space, resources, prepared, weights, listener, began).run_to_the_end()
 
 
 class _Study:
@@ -102,7 +109,13 @@ class _Study:
         prepared: Prepared,
         weights: dict[tuple[str, str], str],
         listener: Listener,
+        began: float,
     ) -> None:
+        """
+        Args:
+            began: when the search was asked for, by ``time.monotonic``.
+        """
+        self.began = began
         self.settings = settings
         self.space = space
         self.resources = resources
@@ -124,8 +137,7 @@ class _Study:
         try:
             self._write_inputs()
             with catching_interrupts(self.listener) as interrupt:
-                self._search(interrupt)
-                self._finish()
+                self._finish(self._search(interrupt))
         except KeyboardInterrupt:
             self._close("interrupted")
             raise
@@ -145,65 +157,104 @@ class _Study:
         write_text(path / "space.yaml", space_yaml(self.space))
         write_split(path / "split.csv", prepared)
         self._leave_out(prepared.left_out)
-        rows: dict[str, Any] = dict(prepared.rows_arrays())
-        with replacing(path / "rows.npz") as temporary:
-            np.savez(temporary, **rows)
+        self.specs.write_rows()
 
-    def _search(self, interrupt: Interrupt) -> None:
-        """Run the trials."""
+    def _search(self, interrupt: Interrupt) -> Retraining:
+        """Run the trials, train the finalists again, and retrain the winner."""
         # Importing Ray is part of the wait.
         self.listener(Phase("starting Ray and TensorFlow, about 15 s"))
         from automl_img.search.conductor import Conductor
         from automl_img.search.engine import local_ray, run_trials
-        from automl_img.search.sampler import Sampler, grid
+        from automl_img.search.sampler import Sampler
 
         settings, resources = self.settings, self.resources
         with self._timed("search"):
             sampler = Sampler(self.run.study, self.space, settings.sampler, settings.seed)
-            budget = settings.budget
-            points = start_set(self.space)
-            if settings.sampler == "grid":
-                points = grid(self.space, budget, settings.seed)
-                budget = len(points)
-            sampler.enqueue(points)
-            # TPE follows from results as soon as the points that were set by hand are through.
-            foreseen = len(points) if settings.sampler == "tpe" else budget
-            rungs = Rungs(settings.max_epochs)
-            rungs.rebuild(sampler.history())
-            self.listener(SearchStarted(budget, settings.max_epochs, resources.workers))
+            numbers = itertools.count(sampler.next_number)
+            spending = Spending(settings.allowed, self._reserve(), self._elapsed)
+            proposals = self._proposals(sampler, numbers, spending)
+            validation = len(self.prepared.split.validation)
+            common = self.run.trials, numbers, settings.seed, self.specs, spending, self.listener
+            retraining = Retraining(
+                self.run.trials, validation, self.specs, spending, self.listener, _load_ahead
+            )
+            self.listener(SearchStarted(settings.allowed, settings.max_epochs, resources.workers))
             conductor = Conductor(
                 self.run,
+                (proposals, Repeats(*common), retraining),
                 sampler,
-                rungs,
+                Rungs(settings.max_epochs),
+                spending,
                 _placement(resources),
-                self.specs.of,
                 self.specs.graph,
-                budget,
-                foreseen,
                 self.listener,
                 lambda: interrupt.requested,
             )
             with closing(sampler), local_ray(resources):
                 run_trials(conductor, self.run, resources, self.listener)
+        return retraining
 
-    def _finish(self) -> None:
-        """The winner: retrained, then tested once, then exported."""
-        # The driver has not needed it before.
-        self.listener(Phase("loading TensorFlow, to retrain the winner"))
+    def _proposals(self, sampler: Sampler, numbers: Iterator[int], spending: Spending) -> Proposals:
+        """What the search tries."""
+        settings, probes = self.settings, []
+        if settings.sampler == "grid":
+            trials = settings.allowed.trials or LARGEST_GRID
+            points = grid(self.space, trials, settings.seed)
+
+            def start(scores: Mapping[str, float]) -> Points:
+                return [(point, "sampler") for point in points]
+        else:
+            probes = probes_of(self.space)
+
+            def start(scores: Mapping[str, float]) -> Points:
+                return [
+                    (point, "start set") for point in start_set(self.space, self._facts, scores)
+                ]
+
+        return Proposals(
+            sampler, probes, start, settings.sampler, numbers, self.specs, spending, self.listener
+        )
+
+    @property
+    def _facts(self) -> DataFacts:
+        prepared = self.prepared
+        return DataFacts(
+            images=len(prepared.split.train),
+            classes=len(prepared.class_names),
+            image_size=prepared.image_size,
+            channels=prepared.channels,
+        )
+
+    def _reserve(self) -> Reserve:
+        split = self.prepared.split
+        counts = [len(rows) for rows in split.parts().values()]
+        read = self._elapsed() / max(sum(counts), 1)
+        return Reserve(len(split.train), len(split.validation), len(split.test), read)
+
+    def _elapsed(self) -> float:
+        """Seconds since the search was asked for."""
+        return time.monotonic() - self.began
+
+    def _finish(self, retraining: Retraining) -> None:
+        """The retrained winner: tested once, then exported."""
+        self.listener(Phase("loading TensorFlow, to test the winner"))
         from automl_img.search import finalists
+        from automl_img.training.final import load_final
 
-        prepared, records = self.prepared, self.run.trials()
-        ranked = finalists.rank(records)
+        prepared, run = self.prepared, self.run
+        choice, winner, again = retraining.result()
         labels = prepared.index.labels[prepared.split.validation]
-        names = prepared.names_of_validation
-        finalists.keep_validation_predictions(self.run, ranked, labels, names)
-        with self._timed("retrain"):
-            trainer = self._retrain_best(ranked)
+        finalists.keep_validation_predictions(
+            run, choice.trials, labels, prepared.names_of_validation
+        )
+        finalists.keep_winner(run, winner, again, choice)
+        self.seconds["retrain"] = round(again.ended - again.started, 2)
+        classifier, rows, expected = load_final(run.path / WINNER)
         with self._timed("test"):
             self.listener(Phase(f"reading the {prepared.test.count:,} test images, once"))
             left_out = finalists.evaluate_once(
-                self.run,
-                trainer.serving,
+                run,
+                classifier,
                 prepared.test,
                 prepared.class_names,
                 self.settings.seed,
@@ -212,33 +263,10 @@ class _Study:
             self._leave_out(left_out)
         with self._timed("export"):
             self.listener(Phase("exporting the model and comparing it with the trained one"))
-            finalists.export_winner(self.run, trainer)
-        remove_folders([self.run.path / "trials", self.run.path / "winner"])
-
-    def _retrain_best(self, ranked: list[TrialRecord]) -> Trainer:
-        """The best trial retrained, or where that fails the next best.
-
-        Raises:
-            SearchError: every one of them failed.
-        """
-        from automl_img.search.finalists import retrain
-        from automl_img.training.guards import as_trial_failure
-
-        for record in ranked:
-            epochs = record.best.epoch if record.best else 0
-            images = "all but the test images"
-            self.listener(Phase(f"retraining trial {record.number} on {images}, {epochs} epochs"))
-            spec = self.specs.of(record, weighed_by=("train", "validation"))
-            try:
-                return retrain(self.run, record, spec, self.listener)
-            except Exception as error:
-                failure = as_trial_failure(error)
-                self.listener(
-                    Notice(
-                        f"trial {record.number} cannot be retrained ({failure}); the next one is"
-                    )
-                )
-        raise SearchError(f"none of {len(ranked)} trials could be retrained; the last: {failure}")
+            finalists.export_winner(
+                run, classifier, prepared.class_names, prepared.pixels.images[rows], expected
+            )
+        remove_folders([run.path / "trials", run.path / WINNER])
 
     def _report(self) -> None:
         from automl_img.report.render import write_report
@@ -260,6 +288,13 @@ class _Study:
 
     def _close(self, status: str) -> None:
         self.run.update_info(status=status, finished=time.time(), seconds=self.seconds)
+
+
+def _load_ahead() -> None:
+    """Import what tests the winner, which the driver has not needed before, while a worker trains
+    the winner again."""
+    target = functools.partial(importlib.import_module, "automl_img.search.finalists")
+    threading.Thread(target=target, daemon=True).start()
 
 
 def _placement(resources: Resources) -> Placement:

@@ -89,6 +89,10 @@ def _train(spec: TrialSpec) -> None:
     for result in trainer.epochs():
         epoch = result.epoch
         _report(epoch, result=dataclasses.asdict(result), **_facts(trainer))
+    if spec.train_on_all:
+        from automl_img.training.final import keep_final
+
+        keep_final(trainer)
     _report(epoch, ended=trainer.stop_reason, **_facts(trainer))
 
 

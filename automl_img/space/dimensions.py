@@ -5,6 +5,7 @@ Bounds are inclusive everywhere.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -188,6 +189,16 @@ class SearchSpace:
     def active(self, dimension: Dimension, params: Params) -> bool:
         """Whether ``dimension`` counts beside the parents in ``params``."""
         return all(condition.holds(params) for condition in dimension.when)
+
+    def only(self, name: str, options: tuple[Value, ...]) -> SearchSpace:
+        """The part of the space where ``name``, a choice, is one of ``options``."""
+        kept = tuple(
+            dataclasses.replace(dimension, options=options)
+            if dimension.name == name and isinstance(dimension, Choice)
+            else dimension
+            for dimension in self.dimensions
+        )
+        return dataclasses.replace(self, dimensions=kept)
 
     def nearest(self, wanted: Params) -> Params:
         """A valid point: ``wanted`` moved into the ranges, the rest at fixed and first values."""

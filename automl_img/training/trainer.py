@@ -32,10 +32,15 @@ from automl_img.trials import EpochResult, TrialSpec
 VALIDATION = "validation.npz"
 # A trial that is cut off loses at most so much work; a short one pays for no checkpoint.
 CHECKPOINT_SECONDS = 10.0
-# Divergence is noticed after so many steps, at the latest.
+# Divergence is noticed after so many steps, at the latest; the end of the time after fewer.
 _STEPS_AT_ONCE = 1000
+_STEPS_TO_DEADLINE = 50
 _EVALUATION_BATCH = 128
 _FEATURES_AT_ONCE = 1024
+
+
+class _OutOfTime(Exception):
+    """The deadline of the trial has passed."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Trainer:
 
     Attributes:
         results: of the epochs so far.
-        stop_reason: "finished" or "early stopping".
+        stop_reason: "finished", "early stopping" or "budget" (its time was over).
         ms_per_image: the fastest validation pass so far, in milliseconds an image, what is kept of
             the frozen part included.
         notice: what the user should know, in a sentence, or None.
@@ -139,7 +144,11 @@ class Trainer:
                 break
             if epoch and epoch == self._head_epochs:
                 self._enter_next_phase(epoch)
-            self.results.append(self._train_epoch(epoch))
+            try:
+                self.results.append(self._train_epoch(epoch))
+            except _OutOfTime:
+                self.stop_reason = "budget"
+                break
             if not self.spec.train_on_all and epoch + 1 < self.spec.max_epochs:
                 self._checkpoint()
             yield self.results[-1]
@@ -195,8 +204,12 @@ class Trainer:
         """Mean loss and accuracy of an epoch of steps."""
         batches = self._phase.inputs.batches(epoch)
         means, counts = [], []
-        for start in range(0, len(batches), _STEPS_AT_ONCE):
-            stop = min(start + _STEPS_AT_ONCE, len(batches))
+        deadline = self.spec.deadline
+        at_once = _STEPS_AT_ONCE if deadline is None else _STEPS_TO_DEADLINE
+        for start in range(0, len(batches), at_once):
+            if deadline is not None and time.time() >= deadline:
+                raise _OutOfTime
+            stop = min(start + at_once, len(batches))
             numbers, weights = range(start, stop), self.spec.class_weights
             means.append(self._phase.steps.train(batches, epoch, numbers, weights))
             counts.append(stop - start)

@@ -3,29 +3,58 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from automl_img.budget import Budget
 from automl_img.errors import SearchError
 from automl_img.events import EpochEnded, Event, Notice, TrialEnded, TrialStarted
 from automl_img.runs import Run, create_run
+from automl_img.search.choice import rank
 from automl_img.search.conductor import Conductor
-from automl_img.search.finalists import rank
 from automl_img.search.placement import Placement
+from automl_img.search.proposals import Points, Proposals
+from automl_img.search.reserve import Reserve
 from automl_img.search.rungs import Rungs
-from automl_img.search.sampler import Sampler, Suggestion, open_study
-from automl_img.trials import Params, TrialSpec, TrialState
+from automl_img.search.sampler import Sampler, Suggestion
+from automl_img.search.specs import Specs
+from automl_img.search.spending import Part, Spending
+from automl_img.search.storage import open_studies
+from automl_img.trials import Origin, Params, TrialRecord, TrialSpec, TrialState
 from tests.search.spaces import epoch, record, space
 
 WIDE = {"optimizer.learning_rate": "1e-4..1e-1:log"}
 
 
-def spec_of(suggestion: Suggestion) -> TrialSpec:
-    return TrialSpec(
-        suggestion.number, suggestion.params, suggestion.seed, 6, "", "", False, (), (), True, ""
-    )
+class OneSpec:
+    """Stands where ``Specs`` makes specs: a conductor looks at none of what is in them."""
+
+    def of(self, suggestion: Suggestion, deadline: float | None = None) -> TrialSpec:
+        number, params, seed = suggestion.number, suggestion.params, suggestion.seed
+        folder = f"trial-{number}"
+        return TrialSpec(number, params, seed, 6, "", "", False, (), (), True, folder)
+
+    probe = of
+
+
+class Finished:
+    """A last stage with nothing to do."""
+
+    part: Part = "retraining"
+    compared = kept = order_is_free = False
+    over = True
+
+    def ask(self) -> Suggestion | None:
+        return None
+
+    def spec(self, suggestion: Suggestion) -> TrialSpec:
+        raise AssertionError
+
+    def ended(self, record: TrialRecord) -> None:
+        raise AssertionError
 
 
 def graph_of(params: Params) -> str:
@@ -38,23 +67,58 @@ class Search:
     def __init__(
         self,
         folder: Path,
-        budget: int = 10,
+        trials: int = 10,
         search: dict[str, str] | None = None,
-        foreseen: int = 0,
+        kind: str = "tpe",
+        points: int = 0,
         placement: Placement | None = None,
+        budget: str | None = None,
+        probes: tuple[Params, ...] = (),
     ) -> None:
+        """
+        Args:
+            trials: of the search, repeats of finalists not counted.
+            points: so many trials are set before the sampler is asked.
+        """
         self.run: Run = create_run(folder, "run", {})
         self.events: list[Event] = []
         self.stopping = False
+        self.clock = 0.0
+        searched = space(search or WIDE)
+        self.sampler = Sampler(self.run.study, searched, kind, 0)
+        self.spending = Spending(
+            Budget.parse(budget) if budget else budget_of(trials),
+            Reserve(80, 20, 20, 0.0),
+            lambda: self.clock,
+        )
+        given: list[tuple[Params, Origin]] = [
+            (searched.nearest({"optimizer.learning_rate": 1e-3 * (place + 1)}), "start set")
+            for place in range(points)
+        ]
+        self.scores: dict[str, float] = {}
+
+        def start(scores: Mapping[str, float]) -> Points:
+            self.scores.update(scores)
+            return given
+
+        proposals = Proposals(
+            self.sampler,
+            probes,
+            start,
+            kind,
+            itertools.count(),
+            cast(Specs, OneSpec()),
+            self.spending,
+            self.events.append,
+        )
         self.conductor = Conductor(
             self.run,
-            Sampler(self.run.study, space(search or WIDE), "random", 0),
+            (proposals, Finished()),
+            self.sampler,
             Rungs(6),
+            self.spending,
             placement or Placement(),
-            spec_of,
             graph_of,
-            budget,
-            foreseen,
             self.events.append,
             lambda: self.stopping,
         )
@@ -68,12 +132,23 @@ class Search:
         self.conductor.end(trial)
 
 
+def budget_of(trials: int) -> Budget:
+    """The budget whose search has ``trials``; repeats of finalists come on top."""
+    budgets = (Budget(amount, "trials") for amount in itertools.count(trials))
+    reserve = Reserve(1, 1, 1, 0.0)
+    return next(
+        budget
+        for budget in budgets
+        if budget.amount - Spending(budget, reserve, lambda: 0.0).repeats == trials
+    )
+
+
 def message(number: int, **content: Any) -> dict[str, Any]:
     return {"epoch": number, "message": json.dumps(content)}
 
 
 def test_no_more_trials_start_than_the_budget_allows(tmp_path: Path) -> None:
-    search = Search(tmp_path, budget=2)
+    search = Search(tmp_path, 2)
     assert [search.conductor.next(name) is None for name in "abc"] == [False, False, True]
 
 
@@ -152,7 +227,7 @@ def test_after_a_stop_no_trial_starts_and_running_ones_end_with_what_they_have(
 
 
 def test_a_spent_space_ends_the_search_and_says_so(tmp_path: Path) -> None:
-    search = Search(tmp_path, budget=10, search={"batch_size": "16,32"})
+    search = Search(tmp_path, search={"batch_size": "16,32"})
     started = 0
     while search.conductor.next(f"t{started}") is not None:
         search.report(f"t{started}", 1, 0.5)
@@ -231,32 +306,32 @@ DEPTHS = {**WIDE, "cnn.depth": "1,2"}
 def test_trials_that_follow_from_no_result_start_in_the_order_of_their_graphs(
     tmp_path: Path,
 ) -> None:
-    order = order_of_one_worker(Search(tmp_path / "a", 12, DEPTHS, foreseen=12))
+    order = order_of_one_worker(Search(tmp_path / "a", 12, DEPTHS, "random"))
     assert sorted(number for number, _ in order) == list(range(12))
     graphs = [graph for _, graph in order]
     changes = sum(one != other for one, other in itertools.pairwise(graphs))
     assert changes <= 2
-    assert order_of_one_worker(Search(tmp_path / "b", 12, DEPTHS, foreseen=12)) == order
+    assert order_of_one_worker(Search(tmp_path / "b", 12, DEPTHS, "random")) == order
 
 
 def test_trials_that_follow_from_results_are_asked_for_one_by_one(tmp_path: Path) -> None:
-    search = Search(tmp_path, 12, DEPTHS, foreseen=3)
+    search = Search(tmp_path, 12, DEPTHS, points=3)
     asked = []
     while search.conductor.next(f"t{len(asked)}") is not None:
-        asked.append(len(open_study(search.run.study).trials))
+        asked.append(len(open_studies(search.run.study)[0].trials))
         search.report(f"t{len(asked) - 1}", 1, 0.5)
         search.finish(f"t{len(asked) - 1}")
     assert asked == [3, 3, *range(3, 13)]
 
 
 def test_trials_that_were_asked_for_and_never_started_are_given_up(tmp_path: Path) -> None:
-    search = Search(tmp_path, 12, DEPTHS, foreseen=12)
+    search = Search(tmp_path, 12, DEPTHS, "random")
     search.conductor.next("a")
     search.stopping = True
     assert search.conductor.next("b") is None
-    assert search.conductor.over
     search.conductor.end("a")
-    states = {trial.state.name for trial in open_study(search.run.study).trials}
+    assert search.conductor.over
+    states = {trial.state.name for trial in open_studies(search.run.study)[0].trials}
     assert "RUNNING" not in states
     assert len(search.run.trials()) == 1
 
@@ -264,7 +339,7 @@ def test_trials_that_were_asked_for_and_never_started_are_given_up(tmp_path: Pat
 def test_a_trial_for_which_gpu_memory_is_short_starts_when_another_has_ended(
     tmp_path: Path,
 ) -> None:
-    search = Search(tmp_path, budget=2, placement=Placement(gpus=1, gpu_bytes=10 * 10**9))
+    search = Search(tmp_path, 2, placement=Placement(gpus=1, gpu_bytes=10 * 10**9))
     search.conductor.next("a")
     search.conductor.hear("a", message(1, gpu_peak_bytes=6 * 10**9))
     assert search.conductor.next("b") is None
@@ -275,6 +350,8 @@ def test_a_trial_for_which_gpu_memory_is_short_starts_when_another_has_ended(
     assert second is not None
     assert second.number == 1
     assert search.conductor.next("c") is None
+    search.report("b", 1, 0.5)
+    search.finish("b")
     assert search.conductor.over
 
 
@@ -299,3 +376,61 @@ def test_what_a_trial_cost_is_kept_with_it(tmp_path: Path) -> None:
     search.finish("a", graphs_traced=0)
     (kept,) = search.run.trials()
     assert (kept.graphs_traced, kept.gpu_peak_bytes) == (0, 5)
+
+
+def test_a_budget_of_epochs_ends_running_trials_when_they_are_trained(tmp_path: Path) -> None:
+    search = Search(tmp_path, budget="5epochs")
+    search.conductor.next("a")
+    assert [search.report("a", number, 0.5) for number in (1, 2, 3, 4)] == [False] * 3 + [True]
+    search.conductor.end("a")
+    (kept,) = search.run.trials()
+    assert (kept.state, kept.stop_reason) == (TrialState.PRUNED, "budget")
+    assert search.conductor.next("b") is None
+    assert search.conductor.over
+
+
+def test_a_budget_of_time_ends_running_trials_with_something_kept_for_the_end(
+    tmp_path: Path,
+) -> None:
+    search = Search(tmp_path, budget="100s")
+    search.conductor.next("a")
+    search.clock = 50
+    assert not search.report("a", 1, 0.5)
+    search.clock = 99
+    assert search.report("a", 2, 0.6)
+    search.conductor.end("a")
+    assert search.conductor.next("b") is None
+    assert search.run.trials()[0].stop_reason == "budget"
+
+
+def probe(name: str) -> Params:
+    return {"backbone": name, "cnn.depth": 1}
+
+
+def test_probes_come_first_and_the_start_set_waits_for_their_scores(tmp_path: Path) -> None:
+    search = Search(tmp_path, 20, points=1, probes=(probe("vgg19"), probe("resnet50")))
+    for trial in "ab":
+        search.conductor.next(trial)
+    assert search.conductor.next("c") is None
+    assert not search.conductor.over
+    for trial, accuracy in (("a", 0.7), ("b", 0.6)):
+        search.report(trial, 1, accuracy)
+        search.finish(trial)
+    assert search.conductor.next("c") is not None
+    assert search.scores == {"vgg19": 0.7, "resnet50": 0.6}
+    search.report("c", 1, 0.5)
+    search.finish("c")
+    assert [trial.origin for trial in search.run.trials()] == ["probe", "probe", "start set"]
+    assert len(open_studies(search.run.study)[0].trials) == 1
+
+
+def test_probes_take_a_fifth_of_the_budget_at_the_most(tmp_path: Path) -> None:
+    names = ("vgg19", "resnet50", "xception")
+    search = Search(tmp_path, 8, probes=tuple(map(probe, names)))
+    for trial in "abc":
+        search.conductor.next(trial)
+        search.report(trial, 1, 0.5)
+        search.finish(trial)
+    origins = [trial.origin for trial in search.run.trials()]
+    assert origins == ["probe", "sampler", "sampler"]
+    assert any("no probe of resnet50, xception" in str(event) for event in search.events)

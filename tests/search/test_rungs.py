@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automl_img.search.rungs import Rungs
+from automl_img.search.rungs import Rungs, ladder_of
+from automl_img.trials import Origin, Params
+from tests.search.spaces import record
 
 
 @pytest.mark.parametrize(
@@ -45,23 +49,73 @@ def test_at_a_full_rung_the_best_third_goes_on_and_the_worst_does_not(values: li
 
 
 def test_rebuilt_rungs_decide_as_those_that_heard_every_trial() -> None:
-    curves = {n: {e: (n * 7 % 10) / 10 + e / 100 for e in range(1, 4)} for n in range(6)}
+    curves = {n: [(n * 7 % 10) / 10 + e / 100 for e in range(1, 4)] for n in range(6)}
     heard, rebuilt = Rungs(30), Rungs(30)
     for number, curve in curves.items():
-        heard.goes_on(number, 3, max(curve.values()))
-    rebuilt.rebuild(curves.items())
+        heard.goes_on(number, 3, max(curve), "from scratch")
+    rebuilt.rebuild(record(number, tuple(curve)) for number, curve in curves.items())
     for value in np.linspace(0, 1, 21):
-        assert heard.goes_on(99, 3, value) == rebuilt.goes_on(99, 3, value)
+        decisions = [rungs.goes_on(99, 3, value, "from scratch") for rungs in (heard, rebuilt)]
+        assert decisions[0] == decisions[1]
 
 
 def test_a_trial_that_ended_below_a_rung_is_not_counted_there() -> None:
     rungs = Rungs(30)
-    rungs.rebuild([(number, {1: 0.9, 2: 0.9}) for number in range(5)])
-    assert rungs.goes_on(9, 3, 0.1)
+    rungs.rebuild(record(number, (0.9, 0.9)) for number in range(5))
+    assert rungs.goes_on(9, 3, 0.1, "from scratch")
+
+
+def test_probes_and_repeats_are_not_counted() -> None:
+    rungs = Rungs(6)
+    origins: tuple[Origin, ...] = ("probe", "repeat", "probe")
+    rungs.rebuild(
+        dataclasses.replace(record(number, (0.9, 0.9)), origin=origin)
+        for number, origin in enumerate(origins)
+    )
+    assert rungs.goes_on(9, 2, 0.1, "from scratch")
+
+
+def test_a_trial_is_compared_with_its_own_kind() -> None:
+    rungs = Rungs(6)
+    for number in range(3):
+        rungs.goes_on(number, 2, 0.9, "frozen")
+    assert rungs.goes_on(9, 2, 0.1, "fine-tuned")
+    assert not rungs.goes_on(9, 2, 0.1, "frozen")
+
+
+@pytest.mark.parametrize(
+    ("params", "ladder"),
+    [
+        ({"backbone": "cnn"}, "from scratch"),
+        ({"backbone": "vgg19", "weights": "none"}, "from scratch"),
+        ({"backbone": "vgg19", "weights": "imagenet", "vgg19.frozen_layers": 22}, "frozen"),
+        ({"backbone": "vgg19", "weights": "imagenet", "vgg19.frozen_layers": 17}, "fine-tuned"),
+        ({"backbone": "vgg19", "weights": "imagenet", "vgg19.frozen_layers": 0}, "fine-tuned"),
+        ({"backbone": "vgg19", "weights": "/own.h5", "vgg19.frozen_layers": 22}, "frozen"),
+    ],
+)
+def test_the_ladder_follows_from_what_is_trained(params: Params, ladder: str) -> None:
+    assert ladder_of(params) == ladder
+
+
+def test_with_promotion_a_paused_trial_goes_on_when_weaker_ones_came_after_it() -> None:
+    rungs = Rungs(6, promotion=True)
+    values = (0.9, 0.8, 0.7)
+    assert [rungs.goes_on(number, 2, value) for number, value in enumerate(values)] == [
+        True,
+        True,
+        False,
+    ]
+    assert rungs.promote() is None
+    for number, value in enumerate((0.1, 0.2, 0.3, 0.15, 0.25, 0.1), start=3):
+        assert not rungs.goes_on(number, 2, value)
+    assert rungs.promote() == 2
+    assert rungs.promote() is None
 
 
 def test_the_best_value_so_far_counts_not_the_last() -> None:
     rungs = Rungs(6)
-    rungs.rebuild([(0, {1: 0.8, 2: 0.1}), (1, {1: 0.7, 2: 0.1}), (2, {1: 0.6, 2: 0.1})])
-    assert not rungs.goes_on(3, 2, 0.5)
-    assert rungs.goes_on(4, 2, 0.9)
+    best_first = ((0.8, 0.1), (0.7, 0.1), (0.6, 0.1))
+    rungs.rebuild(record(number, values) for number, values in enumerate(best_first))
+    assert not rungs.goes_on(3, 2, 0.5, "from scratch")
+    assert rungs.goes_on(4, 2, 0.9, "from scratch")

@@ -14,8 +14,10 @@ from optuna.trial import TrialState as OptunaState
 from optuna_dashboard import wsgi
 
 from automl_img.errors import SettingsError
-from automl_img.search.sampler import Sampler, grid, open_study
+from automl_img.search.grid import grid
+from automl_img.search.sampler import Sampler
 from automl_img.search.start import start_set
+from automl_img.search.storage import open_studies
 from automl_img.space.dimensions import SearchSpace
 from automl_img.trials import TrialState
 from tests.search.spaces import epoch, record, space
@@ -28,7 +30,7 @@ def suggestions(path: Path, kind: str, seed: int, count: int = 8) -> list[dict[s
     sampler = Sampler(path, space(WIDE), kind, seed)
     found = []
     for _ in range(count):
-        suggestion = sampler.ask()
+        suggestion = sampler.ask(sampler.next_number)
         assert suggestion is not None
         found.append({"seed": suggestion.seed, **suggestion.params})
         score = 1 / (1 + abs(float(suggestion.params["optimizer.learning_rate"]) - 0.01))
@@ -51,29 +53,24 @@ def test_a_search_that_goes_on_does_not_repeat_its_suggestions(tmp_path: Path) -
     assert all(point not in first for point in again)
 
 
-def test_start_points_come_first_and_are_moved_into_the_space(tmp_path: Path) -> None:
+def test_a_point_that_is_set_is_moved_into_the_space(tmp_path: Path) -> None:
     narrow = space({"cnn.filters": "8..16", "optimizer.learning_rate": "1e-4..1e-3:log"})
     sampler = Sampler(tmp_path / "study.db", narrow, "tpe", 0)
-    sampler.enqueue(start_set(narrow))
-    first = sampler.ask()
+    first = sampler.place(0, {**start_set(narrow)[0], "cnn.filters": 64}, "start set")
     assert first is not None
+    assert first.origin == "start set"
     assert first.params["cnn.filters"] == 16
     assert first.params["optimizer.learning_rate"] == pytest.approx(1e-3)
-
-
-def test_the_start_set_has_one_point_a_family_of_the_space_the_cheapest_first() -> None:
-    both = space({"backbone": "resnet101,cnn,resnet50,vgg19", "batch_size": "16,32"})
-    assert [point["backbone"] for point in start_set(both)] == ["cnn", "resnet50", "vgg19"]
 
 
 def test_a_point_is_tried_once_and_a_spent_space_says_so(tmp_path: Path) -> None:
     sampler = Sampler(tmp_path / "study.db", space({"batch_size": "16,32,64"}), "random", 0)
     seen = []
-    while (suggestion := sampler.ask()) is not None:
+    while (suggestion := sampler.ask(sampler.next_number)) is not None:
         seen.append(suggestion.params["batch_size"])
         sampler.tell(record(suggestion.number, (0.5,), params=suggestion.params))
     assert sorted(seen) == [16, 32, 64]
-    study = open_study(tmp_path / "study.db")
+    [study] = open_studies(tmp_path / "study.db")
     assert all(trial.state.is_finished() for trial in study.trials)
 
 
@@ -82,7 +79,7 @@ def test_a_small_space_is_tried_to_its_last_point(tmp_path: Path, kind: str) -> 
     small = space({"batch_size": "16,32,64", "cnn.depth": "1..4", "cnn.kernel_size": "3,5"})
     sampler = Sampler(tmp_path / "study.db", small, kind, 0)
     tried = 0
-    while (suggestion := sampler.ask()) is not None:
+    while (suggestion := sampler.ask(sampler.next_number)) is not None:
         sampler.tell(record(suggestion.number, (0.5,), params=suggestion.params))
         tried += 1
     assert tried == 24
@@ -91,10 +88,11 @@ def test_a_small_space_is_tried_to_its_last_point(tmp_path: Path, kind: str) -> 
 def test_a_reopened_study_knows_which_points_were_tried(tmp_path: Path) -> None:
     path, tiny = tmp_path / "study.db", space({"batch_size": "16,32"})
     sampler = Sampler(path, tiny, "random", 0)
-    first = sampler.ask()
+    first = sampler.ask(sampler.next_number)
     assert first is not None
     sampler.tell(record(first.number, (0.5,), params=first.params))
-    second = Sampler(path, tiny, "random", 0).ask()
+    again = Sampler(path, tiny, "random", 0)
+    second = again.ask(again.next_number)
     assert second is not None
     assert second.params["batch_size"] != first.params["batch_size"]
 
@@ -109,12 +107,12 @@ def test_the_study_holds_complete_pruned_and_failed_trials_with_their_curves(
         (TrialState.FAILED, "diverged", (0.1,)),
     ]
     for state, reason, accuracies in ends:
-        suggestion = sampler.ask()
+        suggestion = sampler.ask(sampler.next_number)
         assert suggestion is not None
         for number, accuracy in enumerate(accuracies, start=1):
             sampler.report(suggestion.number, epoch(number, accuracy))
         sampler.tell(record(suggestion.number, accuracies, state, reason, params=suggestion.params))
-    complete, pruned, failed = open_study(tmp_path / "study.db").trials
+    complete, pruned, failed = open_studies(tmp_path / "study.db")[0].trials
     assert (complete.state, complete.value) == (OptunaState.COMPLETE, 0.9)
     assert (pruned.state, pruned.intermediate_values) == (OptunaState.PRUNED, {1: 0.2, 2: 0.3})
     assert (failed.state, failed.user_attrs["stop_reason"]) == (OptunaState.FAIL, "diverged")
@@ -178,14 +176,14 @@ def test_a_killed_process_loses_no_trial_that_was_told(tmp_path: Path) -> None:
         "from automl_img.search.sampler import Sampler\n"
         "from tests.search.spaces import epoch, record, space\n"
         "sampler = Sampler(Path(sys.argv[1]), space({'cnn.filters': '8..64'}), 'random', 0)\n"
-        "asked = sampler.ask()\n"
+        "asked = sampler.ask(sampler.next_number)\n"
         "sampler.report(asked.number, epoch(1, 0.625))\n"
         "sampler.tell(record(asked.number, (0.625,), params=asked.params))\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code, path], timeout=120, check=False)
     assert done.returncode == -signal.SIGKILL
-    [trial] = open_study(path).trials
+    [trial] = open_studies(path)[0].trials
     assert trial.state is OptunaState.COMPLETE
     assert trial.value == 0.625
     assert trial.intermediate_values == {1: 0.625}
@@ -196,8 +194,48 @@ def test_a_study_that_is_closed_is_one_file_and_waits_for_the_disk_seldom(tmp_pa
     with sampler._storage.engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
-    asked = sampler.ask()
+    asked = sampler.ask(sampler.next_number)
     assert asked is not None
     sampler.tell(record(asked.number, (0.5,), params=asked.params))
     sampler.close()
     assert [file.name for file in tmp_path.iterdir()] == ["study.db"]
+
+
+FAMILIES = {**WIDE, "backbone": "cnn,mobilenet_v2,mobilenet_v3_small,vgg19"}
+
+
+def test_families_get_equal_tries_and_each_has_a_study_of_its_own(tmp_path: Path) -> None:
+    sampler = Sampler(tmp_path / "study.db", space(FAMILIES), "tpe", 0)
+    backbones = []
+    for number in range(9):
+        suggestion = sampler.ask(number)
+        assert suggestion is not None
+        backbones.append(str(suggestion.params["backbone"]).partition("_")[0])
+        sampler.tell(record(number, (0.5,), params=suggestion.params))
+    assert backbones == ["cnn", "mobilenet", "vgg19"] * 3
+    studies = {study.study_name: study for study in open_studies(tmp_path / "study.db")}
+    assert {name: len(study.trials) for name, study in studies.items()} == {
+        "cnn": 3,
+        "mobilenet": 3,
+        "vgg": 3,
+    }
+
+
+def test_a_family_that_is_worse_is_given_up_and_stays_so_when_the_study_is_reopened(
+    tmp_path: Path,
+) -> None:
+    path, families = tmp_path / "study.db", space(FAMILIES)
+    sampler = Sampler(path, families, "tpe", 0)
+    for number in range(18):
+        suggestion = sampler.ask(number)
+        assert suggestion is not None
+        worse = suggestion.params["backbone"] == "vgg19"
+        accuracy = (0.3 if worse else 0.8) + number / 1000
+        sampler.report(number, epoch(1, accuracy))
+        sampler.tell(record(number, (accuracy,), params=suggestion.params))
+    [sentence] = sampler.dropped
+    assert sentence.startswith("vgg was given up after")
+    again = Sampler(path, families, "tpe", 0)
+    assert again.next_number == 18
+    asked = [again.ask(number) for number in range(18, 24)]
+    assert all(one is not None and one.params["backbone"] != "vgg19" for one in asked)

@@ -58,7 +58,7 @@ def _recorded(card: Card) -> tuple[tuple[str, str], ...]:
         "Image size": image + channels if image else "",
         "Data fingerprint": data.fingerprint,
         "Search": _search(card),
-        "Trials": f"{len(card.trials)} of {search.budget}" if search.budget else "",
+        "Trials": _trials(card),
         "Hardware": _hardware(_dict(info.get("hardware"))),
         "Versions": ", ".join(f"{name} {versions[name]}" for name in sorted(versions)),
         "Time": ", ".join(
@@ -72,6 +72,13 @@ def _recorded(card: Card) -> tuple[tuple[str, str], ...]:
 
 def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _trials(card: Card) -> str:
+    count, search = len(card.trials), card.search
+    if search.budget:
+        return f"{count} of {search.budget}"
+    return f"{count}, in a budget of {search.allowed}" if search.allowed else ""
 
 
 def _search(card: Card) -> str:

@@ -1,0 +1,113 @@
+"""Who wins."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from automl_img.errors import SearchError
+from automl_img.trials import TrialRecord, TrialState
+
+# Of the normal distribution, for a difference at the level 0.05.
+_Z = 1.96
+_MUCH_CHEAPER = 0.9
+
+
+def rank(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Trials with a validation accuracy, the best first; among equals the lower loss, then the
+    smaller model, then the earlier trial. Stopped and interrupted trials count as others do; those
+    that failed on the way come last, since they would fail again.
+
+    Raises:
+        SearchError: there is none.
+    """
+    usable = [record for record in records if record.best is not None]
+    if not records:
+        raise SearchError("the search was stopped before a trial ended; there is nothing to keep")
+    if not usable:
+        errors = [record.error for record in records if record.error]
+        why = f"; the first failed with: {errors[0]}" if errors else ""
+        raise SearchError(f"none of {len(records)} trials finished an epoch{why}")
+    return sorted(usable, key=_place)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The winner and why.
+
+    Attributes:
+        trials: those that may win, the winner first.
+        reason: a sentence.
+        accuracies: validation accuracy from each seed, by number of the trial.
+    """
+
+    trials: tuple[TrialRecord, ...]
+    reason: str
+    accuracies: dict[int, tuple[float, ...]]
+
+
+def choose(records: Sequence[TrialRecord], images: int) -> Choice:
+    """The winner by the mean over the seeds; where two cannot be told apart, the cheaper one.
+
+    Two are told apart if the difference of their means is more than 1.96 standard errors, which
+    sum the variance between seeds and that of ``images`` images drawn anew (unpaired, so rather too
+    large). Where no finalist was trained again, the single results decide.
+
+    Args:
+        images: validation images.
+
+    Raises:
+        SearchError: no trial is usable.
+    """
+    ranked = rank([record for record in records if record.origin != "repeat"])
+    scores: dict[int, list[float]] = {}
+    for record in records:
+        if record.best is not None and record.state is not TrialState.FAILED:
+            root = record.number if record.repeat_of is None else record.repeat_of
+            scores.setdefault(root, []).append(record.best.quality[0])
+    repeated = [record for record in ranked if len(scores.get(record.number, ())) > 1]
+    accuracies = {record.number: tuple(scores[record.number]) for record in repeated}
+    if len(repeated) < 2:
+        return Choice(tuple(ranked), "it has the best validation accuracy", accuracies)
+    means = {number: float(np.mean(values)) for number, values in accuracies.items()}
+    best, second, *others = sorted(repeated, key=lambda record: -means[record.number])
+    error = math.hypot(
+        *(_standard_error(accuracies[record.number], images) for record in (best, second))
+    )
+    ahead = means[best.number] - means[second.number]
+    seeds = len(accuracies[best.number])
+    reason = f"it has the best mean validation accuracy of {seeds} seeds"
+    if ahead <= _Z * error and _cheaper(second, best):
+        reason = (
+            f"it cannot be told apart from trial {best.number} ({ahead:.3f} behind in the mean of "
+            f"{seeds} seeds, less than {_Z * error:.3f}) and is cheaper"
+        )
+        best, second = second, best
+    rest = [record for record in ranked if record not in (best, second, *others)]
+    return Choice((best, second, *others, *rest), reason, accuracies)
+
+
+def _standard_error(accuracies: Sequence[float], images: int) -> float:
+    mean = float(np.mean(accuracies))
+    between = float(np.var(accuracies, ddof=1)) / len(accuracies) if len(accuracies) > 1 else 0.0
+    return math.sqrt(between + mean * (1 - mean) / max(images, 1))
+
+
+def _cheaper(one: TrialRecord, other: TrialRecord) -> bool:
+    """Whether ``one`` needs clearly less time for an image, or as much and fewer parameters."""
+    if one.ms_per_image and other.ms_per_image:
+        if one.ms_per_image < _MUCH_CHEAPER * other.ms_per_image:
+            return True
+        if other.ms_per_image < _MUCH_CHEAPER * one.ms_per_image:
+            return False
+    return bool(one.parameters and other.parameters and one.parameters < other.parameters)
+
+
+def _place(record: TrialRecord) -> tuple[float, ...]:
+    """For sorting, the best first."""
+    accuracy, loss = record.best.quality if record.best else (0.0, 0.0)
+    failed = record.state is TrialState.FAILED
+    return failed, -accuracy, -loss, float(record.parameters or 0), float(record.number)

@@ -1,0 +1,183 @@
+"""After the search: its finalists trained again from other seeds, and the winner on all images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from automl_img.errors import SearchError
+from automl_img.events import Listener, Notice, Phase
+from automl_img.search.choice import Choice, choose, rank
+from automl_img.search.sampler import Suggestion, own_seed
+from automl_img.search.specs import Specs
+from automl_img.search.spending import Part, Spending
+from automl_img.trials import TrialRecord, TrialSpec, TrialState
+
+# With the seeds of the first two, a third finalist is worth more than a third seed.
+MOST_FINALISTS = 3
+
+
+class Repeats:
+    """Trains the best few trials again from other seeds, as far as the budget goes; see
+    ``automl_img.search.stage.Stage``."""
+
+    part: Part = "finalists"
+    compared = False
+    kept = True
+    order_is_free = True
+
+    def __init__(
+        self,
+        records: Callable[[], list[TrialRecord]],
+        numbers: Iterator[int],
+        seed: int,
+        specs: Specs,
+        spending: Spending,
+        listener: Listener,
+    ) -> None:
+        """
+        Args:
+            records: gives the trials that have ended.
+        """
+        self._records = records
+        self._numbers = numbers
+        self._seed = seed
+        self._specs = specs
+        self._spending = spending
+        self._listener = listener
+        self._left: list[TrialRecord] | None = None
+
+    @property
+    def over(self) -> bool:
+        return not self._next()
+
+    def ask(self) -> Suggestion | None:
+        trial = self._next()
+        if trial is None:
+            return None
+        assert self._left is not None
+        self._left.pop(0)
+        number = next(self._numbers)
+        seed = own_seed(self._seed, number)
+        return Suggestion(number, trial.params, seed, "repeat", trial.number)
+
+    def spec(self, suggestion: Suggestion) -> TrialSpec:
+        return self._specs.of(suggestion, self._spending.deadline(self.part))
+
+    def ended(self, record: TrialRecord) -> None:
+        """Nothing: the records tell."""
+
+    def _next(self) -> TrialRecord | None:
+        """The trial to repeat next; None where there is none or its time is over."""
+        if self._left is None:
+            self._left = self._planned()
+            if self._left:
+                numbers = dict.fromkeys(trial.number for trial in self._left)
+                names = ", ".join(map(str, numbers))
+                self._listener(Phase(f"training finalists again from other seeds: {names}"))
+        if not self._left:
+            return None
+        trial = self._left[0]
+        seconds, epochs = trial.ended - trial.started, len(trial.epochs)
+        return trial if self._spending.allows(self.part, seconds, epochs) else None
+
+    def _planned(self) -> list[TrialRecord]:
+        """The finalists in rounds, each round with another seed; one alone needs no comparison."""
+        usable = [
+            trial
+            for trial in rank(self._records())
+            if trial.state is not TrialState.FAILED and trial.origin != "probe"
+        ]
+        count = self._spending.repeats
+        finalists = usable[: min(MOST_FINALISTS, max(2, count // 2))]
+        if len(finalists) < 2 or count < len(finalists):
+            return []
+        rounds = count // len(finalists)
+        return [trial for _ in range(rounds) for trial in finalists]
+
+
+class Retraining:
+    """Trains the winner on all but the test images, or where that fails the next best; see
+    ``automl_img.search.stage.Stage``.
+
+    Attributes:
+        choice: made as the stage begins.
+        done: the trial that was retrained, and how that went.
+    """
+
+    part: Part = "retraining"
+    compared = False
+    kept = False
+    order_is_free = False
+
+    def __init__(
+        self,
+        records: Callable[[], list[TrialRecord]],
+        images: int,
+        specs: Specs,
+        spending: Spending,
+        listener: Listener,
+        begins: Callable[[], None] = lambda: None,
+    ) -> None:
+        """
+        Args:
+            images: validation images.
+            begins: called as the stage begins.
+        """
+        self._records = records
+        self._images = images
+        self._specs = specs
+        self._spending = spending
+        self._listener = listener
+        self._begins = begins
+        self._place = -1
+        self._failure: str | None = None
+        self.choice: Choice | None = None
+        self.done: tuple[TrialRecord, TrialRecord] | None = None
+
+    @property
+    def over(self) -> bool:
+        nobody = self.choice is not None and self._place + 1 >= len(self.choice.trials)
+        return self.done is not None or nobody or not self._records()
+
+    def ask(self) -> Suggestion | None:
+        if self.choice is None:
+            self._begins()
+            self.choice = choose(self._records(), self._images)
+        self._place += 1
+        trial = self.choice.trials[self._place]
+        epochs = trial.best.epoch if trial.best else 0
+        self._listener(
+            Phase(f"retraining trial {trial.number} on all but the test images, {epochs} epochs")
+        )
+        return Suggestion(trial.number, trial.params, trial.seed, trial.origin)
+
+    def spec(self, suggestion: Suggestion) -> TrialSpec:
+        assert self.choice is not None
+        return self._specs.retraining(
+            self.choice.trials[self._place], self._spending.deadline(self.part)
+        )
+
+    def ended(self, record: TrialRecord) -> None:
+        assert self.choice is not None
+        if record.state is TrialState.FAILED or not self._specs.retrained():
+            self._failure = record.error or record.stop_reason
+            self._listener(
+                Notice(
+                    f"trial {record.number} cannot be retrained ({self._failure}); the next one is"
+                )
+            )
+        else:
+            self.done = self.choice.trials[self._place], record
+
+    def result(self) -> tuple[Choice, TrialRecord, TrialRecord]:
+        """Who may win; the trial that was retrained, and how that went.
+
+        Raises:
+            SearchError: no trial was usable, or none could be retrained.
+        """
+        tried = rank(self._records())
+        if self.done is None or self.choice is None:
+            raise SearchError(
+                f"none of {len(tried)} trials could be retrained; the last: {self._failure}"
+            )
+        return self.choice, *self.done

@@ -1,0 +1,164 @@
+"""What a search tries: probes of the pretrained backbones, the start set, then the sampler."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from automl_img.events import Listener, Notice
+from automl_img.models.weights import find_variant
+from automl_img.search.sampler import Sampler, Suggestion, own_seed
+from automl_img.search.specs import PROBE_EPOCHS, Specs
+from automl_img.search.spending import Part, Spending
+from automl_img.space.dimensions import Choice, SearchSpace
+from automl_img.trials import Origin, Params, TrialRecord, TrialSpec
+
+Points = Sequence[tuple[Params, Origin]]
+# Of a budget, at the most, for probes.
+_FOR_PROBES = 0.2
+
+
+class Proposals:
+    """The search itself; see ``automl_img.search.stage.Stage``."""
+
+    part: Part = "search"
+    compared = True
+    kept = True
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        probes: Sequence[Params],
+        start: Callable[[Mapping[str, float]], Points],
+        kind: str,
+        numbers: Iterator[int],
+        specs: Specs,
+        spending: Spending,
+        listener: Listener,
+    ) -> None:
+        """
+        Args:
+            probes: linear probes, see ``probes_of``.
+            start: the points to try first, given the accuracy of each probed backbone.
+            kind: of the sampler: with "tpe" what it suggests follows from results, with "grid" it
+                suggests nothing beyond the points to try first.
+            numbers: those of new trials.
+        """
+        self._sampler = sampler
+        self._probes = deque(probes)
+        self._most_probes = spending.trials_in(_FOR_PROBES, PROBE_EPOCHS)
+        self._asked_probes = 0
+        self._probing: set[int] = set()
+        self._scores: dict[str, float] = {}
+        self._start = start
+        self._points: deque[tuple[Params, Origin]] | None = None
+        self._kind = kind
+        self._numbers = numbers
+        self._specs = specs
+        self._spending = spending
+        self._listener = listener
+        self._spent = False
+        self._told: set[str] = set()
+
+    @property
+    def order_is_free(self) -> bool:
+        if self._probes:
+            # Otherwise their time decides how many there will be.
+            return self._most_probes is not None
+        return not self._probing and (bool(self._points) or self._kind != "tpe")
+
+    @property
+    def over(self) -> bool:
+        return self._spent or not self._spending.allows(self.part)
+
+    def ask(self) -> Suggestion | None:
+        if self._probes and self._probes_cost_too_much():
+            left = ", ".join(str(params["backbone"]) for params in self._probes)
+            self._listener(Notice(f"no probe of {left}: probes may take a fifth of the budget"))
+            self._probes.clear()
+        if self._probes:
+            self._asked_probes += 1
+            number, params = next(self._numbers), self._probes.popleft()
+            self._probing.add(number)
+            return Suggestion(number, params, own_seed(self._sampler.seed, number), "probe")
+        if self._probing:
+            return None
+        return self._placed() or self._sampled()
+
+    def _probes_cost_too_much(self) -> bool:
+        if self._most_probes is None:
+            return self._spending.spent > _FOR_PROBES
+        return self._asked_probes >= self._most_probes
+
+    def spec(self, suggestion: Suggestion) -> TrialSpec:
+        probe = suggestion.origin == "probe"
+        deadline = self._spending.deadline(self.part)
+        spec_of = self._specs.probe if probe else self._specs.of
+        return spec_of(suggestion, deadline)
+
+    def ended(self, record: TrialRecord) -> None:
+        self._probing.discard(record.number)
+        if record.origin == "probe" and record.best is not None:
+            self._scores[str(record.params["backbone"])] = record.best.quality[0]
+        for sentence in self._sampler.dropped:
+            if sentence not in self._told:
+                self._told.add(sentence)
+                self._listener(Notice(sentence))
+
+    def _placed(self) -> Suggestion | None:
+        """The next point of the start set."""
+        if self._points is None:
+            self._points = deque(self._start(self._scores))
+        while self._points:
+            point, origin = self._points.popleft()
+            suggestion = self._sampler.place(next(self._numbers), point, origin)
+            if suggestion is not None:
+                return suggestion
+        return None
+
+    def _sampled(self) -> Suggestion | None:
+        """What the sampler suggests."""
+        suggestion = None
+        if self._kind != "grid":
+            suggestion = self._sampler.ask(next(self._numbers))
+        if suggestion is None:
+            self._spent = True
+            self._listener(Notice("every point of this space was tried; the search ends here"))
+        return suggestion
+
+
+def probes_of(space: SearchSpace) -> list[Params]:
+    """A linear probe of each pretrained backbone in ``space`` that may be frozen as a whole: the
+    point of the space nearest to one linear layer on its features, without augmentation. They come
+    in the order of the space, whose presets name the cheapest first.
+    """
+    backbone = space["backbone"]
+    names = [str(name) for name in backbone.options] if isinstance(backbone, Choice) else []
+    probes = []
+    for name in names:
+        variant = find_variant(name)
+        if variant is None or not _offers(space, name, variant.cuts[-1]):
+            continue
+        wanted: Params = {
+            "backbone": name,
+            f"{name}.frozen_layers": variant.cuts[-1],
+            "fine_tune.head_epochs": 0,
+            "head.units": 0,
+            "head.dropout": 0.0,
+            "head.pooling": "avg",
+            "label_smoothing": 0.0,
+            "optimizer.name": "adam",
+            "optimizer.learning_rate": 3e-3,
+            "optimizer.schedule": "cosine",
+            "batch_size": 32,
+            "augment.strength": 0.0,
+        }
+        probes.append(space.nearest(wanted))
+    return probes
+
+
+def _offers(space: SearchSpace, name: str, cut: int) -> bool:
+    """Whether trials of ``space`` may freeze all of backbone ``name``, with weights."""
+    weights = space["weights"]
+    pretrained = isinstance(weights, Choice) and any(value != "none" for value in weights.options)
+    return pretrained and space[f"{name}.frozen_layers"].contains(cut)

@@ -1,0 +1,84 @@
+"""How long what comes after the search will take, learnt from the search itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from automl_img.trials import EpochResult
+
+# Seconds of what no trial tells: Ray's end, the report (measured on two cores: 3 to 5).
+_REPORT = 6.0
+# Writing the exported model, reading it again and tracing it; beside what a trace takes.
+_EXPORT = 2.0
+# Trials whose validation accuracy is so close to the best may still win.
+_CLOSE = 0.02
+# Times vary; the machine has other things to do.
+_MARGIN = 1.15
+
+
+@dataclass
+class _Course:
+    """What a trial has taken so far, in seconds."""
+
+    epochs: list[EpochResult] = field(default_factory=list)
+
+    @property
+    def best(self) -> EpochResult:
+        return max(self.epochs, key=lambda result: result.quality)
+
+    @property
+    def until_best(self) -> float:
+        return sum(result.seconds for result in self.epochs[: self.best.epoch])
+
+    @property
+    def trace(self) -> float:
+        """What its first epoch took longer than the others do."""
+        first, *others = (result.seconds for result in self.epochs)
+        return max(0.0, first - float(np.median(others))) if others else 0.0
+
+
+class Reserve:
+    """Estimates in seconds of wall time; generous, since a search must not run over its time."""
+
+    def __init__(self, train: int, validation: int, test: int, seconds_an_image: float) -> None:
+        """
+        Args:
+            train, validation, test: how many images there are.
+            seconds_an_image: that reading and decoding took.
+        """
+        self._more = (train + validation) / max(train, 1)
+        self._test = test
+        self._seconds_an_image = seconds_an_image
+        self._ms_per_image = 0.0
+        self._courses: dict[int, _Course] = {}
+
+    def heard(self, number: int, result: EpochResult, ms_per_image: float | None) -> None:
+        """Take in an epoch of trial ``number``, in the order of its epochs."""
+        if result.val_accuracy is None:
+            return
+        self._courses.setdefault(number, _Course()).epochs.append(result)
+        self._ms_per_image = max(self._ms_per_image, ms_per_image or 0.0)
+
+    def retraining(self) -> float:
+        """Training the winner again, on the validation images too."""
+        longest = max((course.until_best for course in self._close()), default=0.0)
+        return _MARGIN * self._more * longest
+
+    def repeats(self, count: int) -> float:
+        """Training ``count`` times one of those that may win."""
+        each = [sum(result.seconds for result in course.epochs) for course in self._close()]
+        return _MARGIN * count * float(np.mean(each)) if each else 0.0
+
+    def after_retraining(self) -> float:
+        """Test, export and report."""
+        trace = max((course.trace for course in self._close()), default=0.0)
+        test = self._test * (self._seconds_an_image + self._ms_per_image / 1000)
+        return _MARGIN * (_EXPORT + trace + test) + _REPORT
+
+    def _close(self) -> list[_Course]:
+        """Trials that may win."""
+        courses = list(self._courses.values())
+        best = max((course.best.quality[0] for course in courses), default=0.0)
+        return [course for course in courses if course.best.quality[0] >= best - _CLOSE]

@@ -1,0 +1,105 @@
+"""How a budget is spent: how long the search goes on, and what is kept back for its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from automl_img.budget import Budget
+from automl_img.search.reserve import Reserve
+
+# What comes one after the other: the search, training the finalists again, retraining the winner.
+Part = Literal["search", "finalists", "retraining"]
+# Of a budget, for training the finalists again from other seeds.
+_FOR_FINALISTS = 0.2
+# Three finalists, two more seeds each; more would say little more.
+MOST_REPEATS = 6
+
+
+class Spending:
+    """Counts what trials cost, and says what may still be started.
+
+    A budget of trials or epochs counts the trials of the search and the repeats of its finalists;
+    the retraining comes on top. A budget of seconds is wall time for everything, so that a part of
+    it is kept back for what comes after the search.
+    """
+
+    def __init__(self, budget: Budget, reserve: Reserve, elapsed: Callable[[], float]) -> None:
+        """
+        Args:
+            elapsed: gives the seconds since the search began.
+        """
+        self.budget = budget
+        self.reserve = reserve
+        self._elapsed = elapsed
+        self._trials = 0
+        self._epochs = 0
+
+    @property
+    def repeats(self) -> int:
+        """How many trainings of finalists the budget foresees, 0 to 6."""
+        trials = self.budget.trials
+        return MOST_REPEATS if trials is None else min(MOST_REPEATS, int(_FOR_FINALISTS * trials))
+
+    @property
+    def spent(self) -> float:
+        """The share of the budget that is spent, in [0, 1]."""
+        return min(1.0, self._used() / self.budget.amount)
+
+    def trials_in(self, share: float, epochs: int) -> int | None:
+        """How many trials of ``epochs`` a share of the budget has room for, at least one; None
+        where that is not known before they run."""
+        each = {"trials": 1, "epochs": epochs, "seconds": 0}[self.budget.unit]
+        return max(1, int(share * self.budget.amount / each)) if each else None
+
+    def started(self) -> None:
+        """Count a trial."""
+        self._trials += 1
+
+    def trained(self) -> None:
+        """Count an epoch of a trial."""
+        self._epochs += 1
+
+    def allows(self, part: Part, seconds: float = 0.0, epochs: int = 1, trials: int = 1) -> bool:
+        """Whether there is budget for trials that have not started.
+
+        Args:
+            seconds, epochs: what they need at least.
+            trials: how many they are.
+        """
+        needs = {"trials": float(trials), "epochs": float(epochs), "seconds": seconds}
+        return self._used() + needs[self.budget.unit] <= self._limit(part)
+
+    def used_up(self, part: Part) -> bool:
+        """Whether running trials have to end."""
+        return self.budget.unit != "trials" and self._used() >= self._limit(part)
+
+    def deadline(self, part: Part) -> float | None:
+        """When trials have to end, in seconds since 1970; None without a limit."""
+        if self.budget.seconds is None:
+            return None
+        return time.time() + self._limit(part) - self._elapsed()
+
+    def _used(self) -> float:
+        match self.budget.unit:
+            case "trials":
+                return float(self._trials)
+            case "epochs":
+                return float(self._epochs)
+            case "seconds":
+                return self._elapsed()
+
+    def _limit(self, part: Part) -> float:
+        """What may have been spent when ``part`` ends."""
+        amount = self.budget.amount
+        if self.budget.unit == "trials":
+            return amount - self.repeats if part == "search" else amount
+        if self.budget.unit == "epochs":
+            return amount * (1 - _FOR_FINALISTS) if part == "search" else amount
+        kept = self.reserve.after_retraining()
+        if part != "retraining":
+            kept += self.reserve.retraining()
+        if part == "search":
+            kept += min(_FOR_FINALISTS * amount, self.reserve.repeats(self.repeats))
+        return amount - kept

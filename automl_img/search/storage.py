@@ -1,0 +1,42 @@
+"""The SQLite file of a search's Optuna studies."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+
+def open_studies(path: Path) -> list[optuna.Study]:
+    """The studies in the SQLite file ``path``."""
+    storage = open_storage(path)
+    names = [summary.study_name for summary in optuna.get_all_study_summaries(storage)]
+    return [study_in(storage, name) for name in names]
+
+
+class _Connection(sqlite3.Connection):
+    """Write-ahead logging lets a dashboard read while trials are written.
+
+    With it ``synchronous=NORMAL`` waits for the disk when the log is folded into the file and not
+    at each report. A process that is killed loses nothing by that; a power cut may take the last
+    trials out of the study, and leaves it whole.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.execute("PRAGMA journal_mode=WAL")
+        self.execute("PRAGMA synchronous=NORMAL")
+
+
+def open_storage(path: Path) -> optuna.storages.RDBStorage:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    options = {"timeout": 60, "factory": _Connection}
+    return optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": options})
+
+
+def study_in(storage: optuna.storages.RDBStorage, name: str) -> optuna.Study:
+    return optuna.create_study(
+        storage=storage, study_name=name, direction="maximize", load_if_exists=True
+    )
