@@ -15,6 +15,7 @@ from automl_img.runs import Run, all_runs, find_run
 
 if TYPE_CHECKING:
     from automl_img.report.verdict import Verdict
+    from automl_img.search.plan import Plan
     from automl_img.space.dimensions import SearchSpace
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "load_run",
     "load_space",
     "new_space",
+    "plan",
     "predict",
     "search",
     "verdict",
@@ -75,6 +77,21 @@ def search(
     from automl_img.search import study
 
     return study.search(data, listener=listener, **settings)
+
+
+def plan(data: str | Path | None = None, *, listener: Listener = ignore, **settings: Any) -> Plan:
+    """What a search with these settings will cost on this machine; nothing is trained.
+
+    Args:
+        settings: as of ``search``.
+
+    See ``automl_img.search.plan.plan_search`` for errors.
+    """
+    from automl_img.search.plan import plan_search
+    from automl_img.settings import check
+
+    asked = check(settings if data is None else {**settings, "data": str(data)})
+    return plan_search(asked, listener)
 
 
 def verdict(run: Run) -> Verdict:

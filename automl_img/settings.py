@@ -32,6 +32,8 @@ class SearchSettings(BaseModel):
         seed: of splits, suggestions and weights; 0 is a seed.
         workers: trials at a time; None chooses from the machine.
         gpus_per_trial: GPUs of one trial, fractions allowed; None takes one where there is one.
+        warm_start: earlier runs whose best settings are tried first: folders, names of runs in
+            ``out``, or "auto" for all runs there that finished.
         name: of the run folder; None makes one from the data and the time.
         out: the folder of all run folders.
         limit_per_class: at most so many images a class and split, a seeded part.
@@ -55,6 +57,7 @@ class SearchSettings(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**32)
     workers: int | None = Field(default=None, ge=1)
     gpus_per_trial: float | None = Field(default=None, ge=0)
+    warm_start: tuple[str, ...] = ()
     name: str | None = Field(default=None, min_length=1, max_length=100)
     out: str = "runs"
     limit_per_class: int | None = Field(default=None, ge=1)

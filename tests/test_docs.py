@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 PUBLIC = {
     *("AutomlImgError", "Run", "search", "load_run", "list_runs", "predict"),
-    *("export_model", "write_report", "list_spaces", "load_space", "new_space"),
+    *("export_model", "write_report", "list_spaces", "load_space", "new_space", "plan"),
 }
 
 

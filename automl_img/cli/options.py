@@ -2,16 +2,160 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from automl_img.cli.output import note
 
 Run = Annotated[
     str | None, typer.Argument(help="A run's folder or name; the newest one if left out.")
 ]
 Out = Annotated[Path, typer.Option(help="The folder of all run folders.")]
 RUNS = Path("runs")
+_SPACE, _TRIAL, _DATA = "The space", "The trials", "The data"
+
+
+def takes_settings(command: Callable[[dict[str, Any]], None]) -> Callable[..., None]:
+    """``command`` with the options of a search in place of the settings that it is called with.
+
+    The settings are those typed, over those of ``automl-img.toml``; without data in either, it says
+    which are taken.
+    """
+
+    @functools.wraps(command)
+    def with_options(**typed: Any) -> None:
+        asked = {key: value for key, value in typed.items() if value is not None}
+        for key in ("search", "fix"):
+            if key in asked:
+                asked[key] = pairs(asked[key], f"--{key}")
+        command(_settings(asked))
+
+    # What Typer reads to make the options.
+    with_options.__dict__["__signature__"] = inspect.signature(_search_options, eval_str=True)
+    with_options.__annotations__ = _search_options.__annotations__
+    del with_options.__wrapped__
+    return with_options
+
+
+def _search_options(
+    data: Annotated[
+        str | None,
+        typer.Argument(help="A folder of class folders, a CSV, a zip or tar, or a built-in name."),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Trials (50), time for everything (2h, 30m) or 500epochs. [default: 50]"),
+    ] = None,
+    space: Annotated[
+        str | None,
+        typer.Option(help="A preset or a YAML file. [default: cnn]", rich_help_panel=_SPACE),
+    ] = None,
+    search: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=RANGE",
+            help="Search KEY: 16..64, 1e-4..1e-1:log or a,b,c. Repeatable.",
+            rich_help_panel=_SPACE,
+        ),
+    ] = None,
+    fix: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE", help="Give KEY one value. Repeatable.", rich_help_panel=_SPACE
+        ),
+    ] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(help="tpe, random or grid. [default: tpe]", rich_help_panel=_TRIAL),
+    ] = None,
+    warm_start: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RUN",
+            help="Try the best settings of this earlier run first, or of all: auto. Repeatable.",
+            rich_help_panel=_TRIAL,
+        ),
+    ] = None,
+    max_epochs: Annotated[
+        int | None,
+        typer.Option(help="The most that one trial trains. [default: 30]", rich_help_panel=_TRIAL),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Trials at a time. [default: from the machine]", rich_help_panel=_TRIAL),
+    ] = None,
+    gpus_per_trial: Annotated[
+        float | None,
+        typer.Option(
+            help="GPUs of one trial, fractions allowed. [default: 1 if there is one]",
+            rich_help_panel=_TRIAL,
+        ),
+    ] = None,
+    class_weights: Annotated[
+        str | None,
+        typer.Option(
+            help="balanced or none, against imbalance. [default: none]", rich_help_panel=_TRIAL
+        ),
+    ] = None,
+    weights_dir: Annotated[
+        str | None, typer.Option(help="Folder with ImageNet weights.", rich_help_panel=_TRIAL)
+    ] = None,
+    feature_cache: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Disk for kept outputs of frozen backbones, as 500MB; 0 keeps none. "
+            "[default: 20GB]",
+            rich_help_panel=_TRIAL,
+        ),
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(help="Side in pixels. [default: from the data]", rich_help_panel=_DATA),
+    ] = None,
+    limit_per_class: Annotated[
+        int | None,
+        typer.Option(
+            help="At most N images a class and split, a seeded part.", rich_help_panel=_DATA
+        ),
+    ] = None,
+    path_column: Annotated[
+        str | None, typer.Option(help="Column of a table.", rich_help_panel=_DATA)
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Column of a table.", rich_help_panel=_DATA)
+    ] = None,
+    split_column: Annotated[
+        str | None, typer.Option(help="Column of a table.", rich_help_panel=_DATA)
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of splits, suggestions and weights. [default: 0]")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The run's name. [default: data and time]")
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(help="The folder of all run folders. [default: runs]")
+    ] = None,
+) -> None:
+    """Declares what may be asked of a search."""
+
+
+def _settings(asked: dict[str, Any]) -> dict[str, Any]:
+    from automl_img.settings import DEFAULTS_FILE, folder_defaults, merged
+
+    defaults = folder_defaults(Path.cwd())
+    if "data" not in asked:
+        if "data" in defaults:
+            note(f"data: {defaults['data']}, from {DEFAULTS_FILE}")
+        else:
+            note("data: the built-in digits; name a folder of class folders to use your own images")
+    return merged(defaults, asked)
 
 
 def pairs(typed: list[str], option: str) -> dict[str, str]:

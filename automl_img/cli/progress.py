@@ -118,7 +118,8 @@ class SearchProgress:
                 self.stopped += 1
             case TrialState.FAILED:
                 self.failed += 1
-        if self.search is not None and record.state is not TrialState.FAILED:
+        counts = record.state is not TrialState.FAILED and record.origin != "probe"
+        if self.search is not None and counts:
             self.epochs_saved += max(self.search.max_epochs - len(record.epochs), 0)
 
 

@@ -248,7 +248,7 @@ class Conductor:
         return trial.stop_reason is not None
 
     def _goes_on(self, trial: _Running) -> bool:
-        """Whether a trial may pass its rung; probes are trained on fewer images and not compared."""
+        """Whether a trial may pass its rung; a probe, on fewer images, is not compared."""
         if trial.suggestion.origin == "probe":
             return True
         params, epoch = trial.suggestion.params, trial.epochs[-1].epoch

@@ -75,6 +75,9 @@ def command_of(settings: SearchSettings) -> str:
         if isinstance(value, dict):
             for name, typed in value.items():
                 words += [option, f"{name}={typed}"]
+        elif isinstance(value, tuple):
+            for item in value:
+                words += [option, str(item)]
         elif key != "data":
             words += [option, str(value)]
     return shlex.join(words)

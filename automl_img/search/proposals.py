@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
 from automl_img.events import Listener, Notice
-from automl_img.models.weights import find_variant
 from automl_img.search.sampler import Sampler, Suggestion, own_seed
 from automl_img.search.specs import PROBE_EPOCHS, Specs
 from automl_img.search.spending import Part, Spending
-from automl_img.space.dimensions import Choice, SearchSpace
+from automl_img.search.start import FirstPoints
 from automl_img.trials import Origin, Params, TrialRecord, TrialSpec
 
-Points = Sequence[tuple[Params, Origin]]
 # Of a budget, at the most, for probes.
 _FOR_PROBES = 0.2
 
@@ -28,8 +26,7 @@ class Proposals:
     def __init__(
         self,
         sampler: Sampler,
-        probes: Sequence[Params],
-        start: Callable[[Mapping[str, float]], Points],
+        first: FirstPoints,
         kind: str,
         numbers: Iterator[int],
         specs: Specs,
@@ -38,19 +35,18 @@ class Proposals:
     ) -> None:
         """
         Args:
-            probes: linear probes, see ``probes_of``.
-            start: the points to try first, given the accuracy of each probed backbone.
+            first: what is tried before the sampler is asked.
             kind: of the sampler: with "tpe" what it suggests follows from results, with "grid" it
                 suggests nothing beyond the points to try first.
             numbers: those of new trials.
         """
         self._sampler = sampler
-        self._probes = deque(probes)
+        self._probes = deque(first.probes)
         self._most_probes = spending.trials_in(_FOR_PROBES, PROBE_EPOCHS)
         self._asked_probes = 0
         self._probing: set[int] = set()
         self._scores: dict[str, float] = {}
-        self._start = start
+        self._first = first
         self._points: deque[tuple[Params, Origin]] | None = None
         self._kind = kind
         self._numbers = numbers
@@ -108,7 +104,7 @@ class Proposals:
     def _placed(self) -> Suggestion | None:
         """The next point of the start set."""
         if self._points is None:
-            self._points = deque(self._start(self._scores))
+            self._points = deque(self._first.points(self._scores))
         while self._points:
             point, origin = self._points.popleft()
             suggestion = self._sampler.place(next(self._numbers), point, origin)
@@ -125,40 +121,3 @@ class Proposals:
             self._spent = True
             self._listener(Notice("every point of this space was tried; the search ends here"))
         return suggestion
-
-
-def probes_of(space: SearchSpace) -> list[Params]:
-    """A linear probe of each pretrained backbone in ``space`` that may be frozen as a whole: the
-    point of the space nearest to one linear layer on its features, without augmentation. They come
-    in the order of the space, whose presets name the cheapest first.
-    """
-    backbone = space["backbone"]
-    names = [str(name) for name in backbone.options] if isinstance(backbone, Choice) else []
-    probes = []
-    for name in names:
-        variant = find_variant(name)
-        if variant is None or not _offers(space, name, variant.cuts[-1]):
-            continue
-        wanted: Params = {
-            "backbone": name,
-            f"{name}.frozen_layers": variant.cuts[-1],
-            "fine_tune.head_epochs": 0,
-            "head.units": 0,
-            "head.dropout": 0.0,
-            "head.pooling": "avg",
-            "label_smoothing": 0.0,
-            "optimizer.name": "adam",
-            "optimizer.learning_rate": 3e-3,
-            "optimizer.schedule": "cosine",
-            "batch_size": 32,
-            "augment.strength": 0.0,
-        }
-        probes.append(space.nearest(wanted))
-    return probes
-
-
-def _offers(space: SearchSpace, name: str, cut: int) -> bool:
-    """Whether trials of ``space`` may freeze all of backbone ``name``, with weights."""
-    weights = space["weights"]
-    pretrained = isinstance(weights, Choice) and any(value != "none" for value in weights.options)
-    return pretrained and space[f"{name}.frozen_layers"].contains(cut)

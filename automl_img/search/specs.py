@@ -106,6 +106,10 @@ class Specs:
         rows: dict[str, Any] = dict(self.prepared.rows_arrays())
         with replacing(self.run.path / ROWS) as temporary:
             np.savez(temporary, **rows)
+
+    def write_probe_rows(self) -> None:
+        """The same for probes, which read a seeded part of the images of each class."""
+        rows: dict[str, Any] = dict(self.prepared.rows_arrays())
         rng = np.random.default_rng([self.settings.seed, len(rows["train"])])
         for part, most in (("train", _PROBE_TRAIN), ("validation", _PROBE_VALIDATION)):
             rows[part] = part_of(rows[part], rows["labels"][rows[part]], most, rng)

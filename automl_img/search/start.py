@@ -6,8 +6,9 @@ CIFAR-10 (4,000 images), where one such default without any search reached 0.66.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
+from typing import Protocol
 
 from automl_img.models import backbones
 from automl_img.models.hyperparameters import declared
@@ -16,7 +17,7 @@ from automl_img.plugins import leaf_names, leaves
 from automl_img.search.rungs import ladder_of
 from automl_img.space.dimensions import Choice, SearchSpace
 from automl_img.space.portfolio import DataFacts, Entry, portfolio_file, read_portfolio
-from automl_img.trials import Params
+from automl_img.trials import Origin, Params
 
 # A frozen backbone is one pass over the images, after that its epochs cost next to nothing; an
 # epoch of fine-tuning costs several passes.
@@ -32,6 +33,83 @@ _CHEAPEST_FIRST = (
     "vgg",
     "convnext",
 )
+
+
+class FirstPoints(Protocol):
+    """What a search tries before it asks its sampler."""
+
+    @property
+    def probes(self) -> Sequence[Params]:
+        """Linear probes of backbones, before all else."""
+
+    def points(self, scores: Mapping[str, float]) -> Sequence[tuple[Params, Origin]]:
+        """The points that follow, given the accuracy of each backbone that was probed."""
+
+
+class GridPoints:
+    """The points of a grid, and no other; see ``FirstPoints``."""
+
+    probes: Sequence[Params] = ()
+
+    def __init__(self, points: Sequence[Params]) -> None:
+        self._points = points
+
+    def points(self, scores: Mapping[str, float]) -> Sequence[tuple[Params, Origin]]:
+        return [(point, "sampler") for point in self._points]
+
+
+class StartPoints:
+    """Points of earlier runs, then the start set; see ``FirstPoints``."""
+
+    def __init__(self, space: SearchSpace, facts: DataFacts, warm: Sequence[Params] = ()) -> None:
+        """
+        Args:
+            warm: valid points of ``space``.
+        """
+        self._space, self._facts, self._warm = space, facts, warm
+        self.probes: Sequence[Params] = probes_of(space)
+
+    def points(self, scores: Mapping[str, float]) -> Sequence[tuple[Params, Origin]]:
+        made = start_set(self._space, self._facts, scores)
+        warm: list[tuple[Params, Origin]] = [(point, "warm start") for point in self._warm]
+        return [*warm, *((point, "start set") for point in made)]
+
+
+def probes_of(space: SearchSpace) -> list[Params]:
+    """A linear probe of each pretrained backbone in ``space`` that may be frozen as a whole: the
+    point of the space nearest to one linear layer on its features, without augmentation. They come
+    in the order of the space, whose presets name the cheapest first.
+    """
+    backbone = space["backbone"]
+    names = [str(name) for name in backbone.options] if isinstance(backbone, Choice) else []
+    probes = []
+    for name in names:
+        variant = find_variant(name)
+        if variant is None or not _offers(space, name, variant.cuts[-1]):
+            continue
+        wanted: Params = {
+            "backbone": name,
+            f"{name}.frozen_layers": variant.cuts[-1],
+            "fine_tune.head_epochs": 0,
+            "head.units": 0,
+            "head.dropout": 0.0,
+            "head.pooling": "avg",
+            "label_smoothing": 0.0,
+            "optimizer.name": "adam",
+            "optimizer.learning_rate": 3e-3,
+            "optimizer.schedule": "cosine",
+            "batch_size": 32,
+            "augment.strength": 0.0,
+        }
+        probes.append(space.nearest(wanted))
+    return probes
+
+
+def _offers(space: SearchSpace, name: str, cut: int) -> bool:
+    """Whether trials of ``space`` may freeze all of backbone ``name``, with weights."""
+    weights = space["weights"]
+    pretrained = isinstance(weights, Choice) and any(value != "none" for value in weights.options)
+    return pretrained and space[f"{name}.frozen_layers"].contains(cut)
 
 
 def start_set(

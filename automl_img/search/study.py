@@ -9,7 +9,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,24 +23,25 @@ from automl_img.runs import Run, check_free, create_run, remove_folders
 from automl_img.search.finals import Repeats, Retraining
 from automl_img.search.grid import LARGEST_GRID, grid
 from automl_img.search.hardware import Resources, share
+from automl_img.search.history import best_of_runs, facts_of, resolve
 from automl_img.search.inputs import run_info, write_split
 from automl_img.search.interrupts import Interrupt, catching_interrupts
 from automl_img.search.placement import Placement
-from automl_img.search.proposals import Points, Proposals, probes_of
+from automl_img.search.proposals import Proposals
 from automl_img.search.reserve import Reserve
 from automl_img.search.rungs import Rungs
 from automl_img.search.specs import WINNER, Specs
 from automl_img.search.spending import Spending
-from automl_img.search.start import start_set
+from automl_img.search.start import FirstPoints, GridPoints, StartPoints
 from automl_img.settings import SearchSettings, check
 from automl_img.space.dimensions import SearchSpace
-from automl_img.space.portfolio import DataFacts
 from automl_img.space.presets import (
     build_space,
     find_preset,
     read_preset,
     space_yaml,
 )
+from automl_img.trials import Params
 
 if TYPE_CHECKING:
     from automl_img.search.sampler import Sampler
@@ -51,6 +52,8 @@ _ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
 }
+# Points of earlier runs; the sampler should have its turn too.
+_MOST_WARM = 10
 # Up to this side in pixels networks from scratch are the usual choice.
 _SMALL_IMAGES = 64
 
@@ -90,6 +93,7 @@ def search(
     )
     if asked.name is not None:
         check_free(Path(asked.out), asked.name)
+    resolve(asked.warm_start, Path(asked.out))
     resources = share(asked.workers, asked.gpus_per_trial)
     weights = weights_of_space(space, asked.weights_dir)
     prepared = prepare(asked, listener)
@@ -196,34 +200,26 @@ class _Study:
 
     def _proposals(self, sampler: Sampler, numbers: Iterator[int], spending: Spending) -> Proposals:
         """What the search tries."""
-        settings, probes = self.settings, []
+        settings, space = self.settings, self.space
         if settings.sampler == "grid":
-            trials = settings.allowed.trials or LARGEST_GRID
-            points = grid(self.space, trials, settings.seed)
-
-            def start(scores: Mapping[str, float]) -> Points:
-                return [(point, "sampler") for point in points]
+            most = settings.allowed.trials or LARGEST_GRID
+            first: FirstPoints = GridPoints(grid(space, most, settings.seed))
         else:
-            probes = probes_of(self.space)
-
-            def start(scores: Mapping[str, float]) -> Points:
-                return [
-                    (point, "start set") for point in start_set(self.space, self._facts, scores)
-                ]
-
+            warm = self._warm_points()
+            first = StartPoints(space, facts_of(self.run.info["data"]), warm)
+        if first.probes:
+            self.specs.write_probe_rows()
         return Proposals(
-            sampler, probes, start, settings.sampler, numbers, self.specs, spending, self.listener
+            sampler, first, settings.sampler, numbers, self.specs, spending, self.listener
         )
 
-    @property
-    def _facts(self) -> DataFacts:
-        prepared = self.prepared
-        return DataFacts(
-            images=len(prepared.split.train),
-            classes=len(prepared.class_names),
-            image_size=prepared.image_size,
-            channels=prepared.channels,
-        )
+    def _warm_points(self) -> list[Params]:
+        """The best points of earlier runs, where some were named."""
+        settings = self.settings
+        runs = resolve(settings.warm_start, Path(settings.out))
+        others = [run for run in runs if run.path != self.run.path]
+        data = self.run.info["data"]
+        return best_of_runs(others, data, self.space, _MOST_WARM, self.listener)
 
     def _reserve(self) -> Reserve:
         split = self.prepared.split

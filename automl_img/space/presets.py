@@ -36,7 +36,9 @@ class Preset(BaseModel):
 
 def preset_names() -> list[str]:
     """The presets that ship, sorted."""
-    return sorted(path.stem for path in shipped("search_spaces").glob("*.yaml"))
+    files = shipped("search_spaces").glob("*.yaml")
+    # The portfolio is no space: automl_img/space/portfolio.py reads it.
+    return sorted(path.stem for path in files if path.stem != "portfolio")
 
 
 def find_preset(name: str) -> Path:

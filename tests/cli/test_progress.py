@@ -6,6 +6,7 @@ import io
 import pytest
 from rich.console import Console
 
+from automl_img.budget import Budget
 from automl_img.cli.listeners import best_line, brief, listening, time_line, trials_line
 from automl_img.cli.progress import SearchProgress, duration
 from automl_img.events import (
@@ -35,7 +36,7 @@ def a_search() -> list[Event]:
     pruned = record(1, (0.3, 0.4), TrialState.PRUNED, "rung 2", params=PARAMS)
     return [
         Phase("reading"),
-        SearchStarted(budget=4, max_epochs=6, workers=1),
+        SearchStarted(Budget(4, "trials"), max_epochs=6, workers=1),
         TrialStarted(0, PARAMS),
         *(EpochEnded(0, epoch(number, 0.5 + number / 100)) for number in range(1, 7)),
         TrialEnded(record(0, (0.5,) * 6, params=PARAMS)),
@@ -68,7 +69,9 @@ def test_trials_and_epochs_are_counted_by_how_they_ended() -> None:
 
 def test_a_failed_trial_is_counted_and_saves_no_epochs() -> None:
     failed = record(0, (0.1,), TrialState.FAILED, "diverged", error="x")
-    progress = heard([SearchStarted(4, 6, 1), TrialStarted(0, PARAMS), TrialEnded(failed)])
+    progress = heard(
+        [SearchStarted(Budget(4, "trials"), 6, 1), TrialStarted(0, PARAMS), TrialEnded(failed)]
+    )
     assert (progress.failed, progress.epochs_saved) == (1, 0)
 
 
@@ -95,6 +98,33 @@ def test_the_rest_is_estimated_from_the_trials_that_ended() -> None:
     # 12 events of a second each after the first trial started, two trials ended, two are left.
     assert progress.rest == pytest.approx(12.0)
     assert "about 12 s of search left" in time_line(progress)
+
+
+def with_budget(budget: Budget) -> list[Event]:
+    return [
+        SearchStarted(budget, 6, 1) if isinstance(event, SearchStarted) else event
+        for event in a_search()
+    ]
+
+
+def test_with_a_budget_of_time_the_rest_is_what_is_left_of_it() -> None:
+    progress = heard(with_budget(Budget(60, "seconds")), seconds_each=1.0)
+    assert progress.rest == pytest.approx(60 - 15)
+    assert progress.share == pytest.approx(15 / 60)
+    assert trials_line(progress).startswith("2 trials in a budget of 1 min: 1 complete")
+
+
+def test_with_a_budget_of_epochs_the_rest_follows_from_those_that_were_run() -> None:
+    progress = heard(with_budget(Budget(32, "epochs")), seconds_each=1.0)
+    # 8 epochs in 12 seconds, 24 are left.
+    assert progress.rest == pytest.approx(36.0)
+    assert progress.share == pytest.approx(0.25)
+
+
+def test_a_probe_saves_no_epochs() -> None:
+    probe = dataclasses.replace(record(0, (0.5,) * 2, params=PARAMS), origin="probe")
+    progress = heard([SearchStarted(Budget(4, "trials"), 6, 1), TrialEnded(probe)])
+    assert (progress.complete, progress.epochs_saved) == (1, 0)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ from automl_img.runs import Run, create_run
 from automl_img.search.choice import rank
 from automl_img.search.conductor import Conductor
 from automl_img.search.placement import Placement
-from automl_img.search.proposals import Points, Proposals
+from automl_img.search.proposals import Proposals
 from automl_img.search.reserve import Reserve
 from automl_img.search.rungs import Rungs
 from automl_img.search.sampler import Sampler, Suggestion
@@ -55,6 +55,19 @@ class Finished:
 
     def ended(self, record: TrialRecord) -> None:
         raise AssertionError
+
+
+@dataclasses.dataclass
+class Given:
+    """Probes and points as a test sets them; keeps the scores that it is told."""
+
+    probes: Sequence[Params]
+    given: list[tuple[Params, Origin]]
+    scores: dict[str, float]
+
+    def points(self, scores: Mapping[str, float]) -> list[tuple[Params, Origin]]:
+        self.scores.update(scores)
+        return self.given
 
 
 def graph_of(params: Params) -> str:
@@ -97,14 +110,9 @@ class Search:
         ]
         self.scores: dict[str, float] = {}
 
-        def start(scores: Mapping[str, float]) -> Points:
-            self.scores.update(scores)
-            return given
-
         proposals = Proposals(
             self.sampler,
-            probes,
-            start,
+            Given(probes, given, self.scores),
             kind,
             itertools.count(),
             cast(Specs, OneSpec()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import ModuleType
 
@@ -15,14 +16,15 @@ from automl_img.models import backbones
 from automl_img.models.weights import find_variant
 from automl_img.plugins import leaf_names, leaves
 from automl_img.runs import create_run
+from automl_img.search.choice import choose, rank
 from automl_img.search.finalists import (
     evaluate_once,
     export_winner,
     keep_validation_predictions,
-    rank,
-    retrain,
+    keep_winner,
 )
 from automl_img.settings import SearchSettings
+from automl_img.training.final import keep_final, load_final
 from automl_img.training.guards import release_memory
 from automl_img.training.trainer import Trainer
 from automl_img.trials import Params, TrialRecord, TrialSpec, TrialState
@@ -80,9 +82,16 @@ def test_a_family_goes_from_trial_to_report_and_export(family: ModuleType, tmp_p
     (winner,) = rank([record])
     labels = prepared.index.labels[prepared.split.validation]
     keep_validation_predictions(run, [winner], labels, prepared.names_of_validation)
-    retrained = retrain(run, winner, spec, ignore)
-    evaluate_once(run, retrained.model, prepared.test, prepared.class_names, 0, ignore)
-    export_winner(run, retrained)
+    folder = run.path / "winner"
+    again = dataclasses.replace(spec, train_on_all=True, folder=str(folder))
+    retraining = Trainer(again)
+    history = tuple(retraining.epochs())
+    keep_final(retraining)
+    keep_winner(run, winner, dataclasses.replace(record, epochs=history), choose([record], 9))
+    classifier, rows_kept, expected = load_final(folder)
+    evaluate_once(run, classifier, prepared.test, prepared.class_names, 0, ignore)
+    samples = prepared.pixels.images[rows_kept]
+    export_winner(run, classifier, prepared.class_names, samples, expected)
     write_report(run.path)
     release_memory()
 

@@ -10,7 +10,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
@@ -22,9 +21,8 @@ from automl_img.api import load_space, predict
 from automl_img.errors import RunError, SearchError
 from automl_img.events import EpochEnded, Event, Notice, Phase, TrialEnded, TrialStarted
 from automl_img.runs import Run, all_runs
-from automl_img.search import finalists
-from automl_img.search.sampler import open_study
-from automl_img.trials import TrialRecord, TrialState
+from automl_img.search.storage import open_studies
+from automl_img.trials import TrialState
 from tests.pictures import class_folders
 from tests.search.searches import WIDE, small_search, trial_processes
 
@@ -89,7 +87,7 @@ def test_the_run_folder_is_complete_and_nothing_else_is_left(
 def test_the_records_and_the_study_tell_the_same(finished: tuple[Run, list[Event]]) -> None:
     run = finished[0]
     records = run.trials()
-    study = open_study(run.study)
+    [study] = open_studies(run.study)
     assert len(records) == 4
     for record, trial in zip(records, study.trials, strict=True):
         assert trial.state.name.lower().replace("fail", "failed") == record.state.value
@@ -277,25 +275,34 @@ def test_a_search_in_which_every_trial_fails_says_why(tmp_path: Path, photos: Pa
     assert [record.state for record in run.trials()] == [TrialState.FAILED] * 2
 
 
-def test_where_the_best_cannot_be_retrained_the_next_best_is(
-    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_the_best_cannot_be_retrained_the_next_best_is(tmp_path: Path, photos: Path) -> None:
     events: list[Event] = []
-    retrain, tried = finalists.retrain, []
 
-    def fail_first(run: Run, winner: TrialRecord, *rest: Any) -> Any:
-        tried.append(winner.number)
-        if len(tried) == 1:
-            raise MemoryError
-        return retrain(run, winner, *rest)
+    def fail_first(event: Event) -> None:
+        events.append(event)
+        in_the_way = tmp_path / "runs" / "spoilt" / "winner"
+        match event:
+            case Phase(words) if words.startswith("retraining trial") and len(tried(events)) == 1:
+                # No folder can be made where a file is.
+                in_the_way.write_text("")
+            case Notice(words) if "cannot be retrained" in words:
+                in_the_way.unlink()
+            case _:
+                pass
 
-    monkeypatch.setattr(finalists, "retrain", fail_first)
-    run = small_search(photos, tmp_path / "runs", events.append, budget=2)
+    run = small_search(photos, tmp_path / "runs", fail_first, budget=2, name="spoilt")
     winner = run.read_json("winner.json")
     assert winner is not None
-    assert winner["number"] == tried[1] != tried[0]
+    first, second = tried(events)
+    assert winner["number"] == second != first
     assert any(isinstance(e, Notice) and "cannot be retrained" in e.text for e in events)
     assert run.info["status"] == "finished"
+
+
+def tried(events: list[Event]) -> list[int]:
+    """The trials whose retraining began."""
+    words = [event.text for event in events if isinstance(event, Phase)]
+    return [int(text.split()[2]) for text in words if text.startswith("retraining trial")]
 
 
 def test_a_taken_name_is_refused_before_anything_is_read(

@@ -41,7 +41,7 @@ def _quoted(name: str) -> str:
 
 
 def _recorded(card: Card) -> tuple[tuple[str, str], ...]:
-    info, data, search = card.info, card.data, card.search
+    info, data = card.info, card.data
     sizes = [f"{data.splits[split]:,} {split}" for split in SPLITS if split in data.splits]
     image = (
         f"{data.image_size} \N{MULTIPLICATION SIGN} {data.image_size}" if data.image_size else ""

@@ -1,0 +1,276 @@
+"""What a search will cost, before it is started: measured on this machine, then simulated.
+
+The images are prepared as a search prepares them, and are there for it. A few configurations are
+measured on some steps (``automl_img.search.survey``), and the search is simulated many times with
+its real rungs (``automl_img.search.forecast``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from automl_img.budget import Budget
+from automl_img.data.prepare import Prepared, prepare
+from automl_img.events import Listener, Phase, ignore
+from automl_img.models.hyperparameters import declared
+from automl_img.models.weights import weights_of_space
+from automl_img.runs import Run
+from automl_img.search.advice import advice, misfits
+from automl_img.search.finals import MOST_FINALISTS
+from automl_img.search.forecast import Course, simulate
+from automl_img.search.hardware import Resources, share
+from automl_img.search.measuring import Measuring
+from automl_img.search.reserve import Reserve
+from automl_img.search.rungs import Rungs
+from automl_img.search.specs import Specs
+from automl_img.search.spending import Spending
+from automl_img.search.survey import Configuration, Survey, survey_of
+from automl_img.settings import SearchSettings
+from automl_img.space.presets import build_space, find_preset, read_preset
+
+_ROUNDS = 100
+# Measured on two cores, in seconds: Ray with its first worker, without TensorFlow; the report; and
+# writing the exported model and reading it again, beside tracing it.
+_RAY = 4.0
+_REPORT = 3.0
+_EXPORT = 1.0
+# Of a budget in time or epochs, at the most, for training finalists again.
+_FOR_FINALISTS = 0.2
+# Of each weight: itself, and two averages of its gradients, as float32.
+_CHECKPOINT_BYTES = 12
+_MODEL_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Range:
+    """The middle one of the simulated searches; one of ten is below ``low``, one above ``high``."""
+
+    low: float
+    middle: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Range:
+        return cls(*(float(value) for value in np.quantile(values, (0.1, 0.5, 0.9))))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a search will cost.
+
+    Attributes:
+        data: its name.
+        images: how many there are, by part.
+        image_size: side in pixels.
+        budget: as asked.
+        workers: trials at a time.
+        configurations: each backbone with what of it learns, and what that costs.
+        trials, epochs: of the search, the training of finalists again left out.
+        graphs: compiled models that are traced.
+        seconds: from the start of the search to its report.
+        parts: seconds by part, in their order, of the middle one of the simulated searches.
+        planned: when this was told, in seconds since 1970.
+        memory_limit: bytes that a worker may hold for itself.
+        disk: bytes by what takes them.
+        misfits: sentences: what will not fit, and why.
+        advice: sentences: what to change.
+    """
+
+    data: str
+    images: dict[str, int]
+    image_size: int
+    budget: str
+    workers: int
+    configurations: tuple[Configuration, ...]
+    trials: Range
+    epochs: Range
+    graphs: float
+    seconds: Range
+    parts: dict[str, float]
+    planned: float
+    memory_limit: int
+    disk: dict[str, int]
+    misfits: tuple[str, ...]
+    advice: tuple[str, ...]
+
+    @property
+    def ends(self) -> float:
+        """When the search would end that starts now, in seconds since 1970."""
+        return self.planned + self.seconds.middle
+
+
+def plan_search(settings: SearchSettings, listener: Listener = ignore) -> Plan:
+    """Say what the search of ``settings`` will cost; nothing is trained, and no run is made.
+
+    Args:
+        listener: hears what is being done.
+
+    Raises:
+        SettingsError: what was asked for cannot be done.
+        DataError: the images cannot be used.
+        WeightsError: pretrained weights cannot be had.
+        SearchError: no configuration can be trained on this machine.
+    """
+    preset = read_preset(find_preset(settings.space))
+    space = build_space(settings.space, preset, declared(), settings.search, settings.fix)
+    resources = share(settings.workers, settings.gpus_per_trial)
+    weights = weights_of_space(space, settings.weights_dir)
+    prepared = prepare(settings, listener)
+    # The search will find what was kept by then.
+    began = time.perf_counter()
+    prepare(settings)
+    prepare_seconds = time.perf_counter() - began
+    listener(Phase("starting TensorFlow, to measure some configurations"))
+    with TemporaryDirectory(prefix="automl-img-plan-") as folder, Measuring(resources) as measuring:
+        specs = Specs(settings, prepared, Run(Path(folder)), weights, resources.precision)
+        specs.write_rows()
+        found = survey_of(space, settings, prepared, specs, measuring, listener)
+        start_seconds = measuring.start_seconds
+    listener(Phase(f"simulating {_ROUNDS} searches"))
+    return _Planner(settings, prepared, resources, found, prepare_seconds, start_seconds).plan()
+
+
+class _Planner:
+    """What the parts of a plan share."""
+
+    def __init__(
+        self,
+        settings: SearchSettings,
+        prepared: Prepared,
+        resources: Resources,
+        found: Survey,
+        prepare_seconds: float,
+        start_seconds: float,
+    ) -> None:
+        self._settings, self._prepared, self._resources = settings, prepared, resources
+        self._found = found
+        self._budget = settings.allowed
+        counts = {part: len(rows) for part, rows in prepared.split.parts().items()}
+        self._images = counts
+        self._more = (counts["train"] + counts["validation"]) / counts["train"]
+        self._prepare = prepare_seconds
+        self._start = _RAY + start_seconds
+        self._probes = sum(probe.full_seconds() for probe in found.probes) / resources.workers
+
+    def plan(self) -> Plan:
+        courses = sorted(self._courses(), key=self._seconds)
+        parts = self._parts(courses[len(courses) // 2])
+        disk = self._disk(courses)
+        limit = self._resources.memory_bytes
+        return Plan(
+            data=self._prepared.name,
+            images=self._images,
+            image_size=self._prepared.image_size,
+            budget=str(self._budget),
+            workers=self._resources.workers,
+            configurations=self._found.configurations,
+            trials=Range.of([course.trials + len(self._found.probes) for course in courses]),
+            epochs=Range.of([course.epochs for course in courses]),
+            graphs=float(np.mean([course.graphs for course in courses])),
+            seconds=Range.of([self._seconds(course) for course in courses]),
+            parts={name: seconds for name, seconds in parts.items() if seconds},
+            planned=time.time(),
+            memory_limit=limit,
+            disk=disk,
+            misfits=misfits(self._found, limit, self._settings.feature_bytes, disk),
+            advice=advice(self._found, courses, parts, self._settings, self._prepared.image_size),
+        )
+
+    def _parts(self, course: Course) -> dict[str, float]:
+        return {
+            "preparing the images": self._prepare,
+            "starting Ray and TensorFlow": self._start,
+            "probes": self._probes,
+            "trials": course.seconds,
+            "finalists again": self._finalists(course),
+            "retraining": self._retraining(course),
+            "test, export, report": self._after(course),
+        }
+
+    def _seconds(self, course: Course) -> float:
+        return sum(self._parts(course).values())
+
+    def _courses(self) -> list[Course]:
+        """Simulated searches within what the budget leaves for trials."""
+        if self._budget.unit != "seconds":
+            return self._simulated(self._search_budget(0.0))
+        # What comes after the search depends on the winner, which the search has to find first.
+        first = self._simulated(self._search_budget(0.3 * self._budget.amount))
+        return self._simulated(self._search_budget(float(np.mean([*map(self._tail, first)]))))
+
+    def _search_budget(self, tail: float) -> Budget:
+        """What is left for the search.
+
+        Args:
+            tail: seconds of what comes after it.
+        """
+        amount, unit = self._budget.amount, self._budget.unit
+        if unit == "trials":
+            amount -= self._repeats + len(self._found.probes)
+        elif unit == "epochs":
+            amount *= 1 - _FOR_FINALISTS
+        else:
+            amount -= tail + self._prepare + self._start + self._probes
+        return Budget(max(amount, 1.0), unit)
+
+    def _simulated(self, budget: Budget) -> list[Course]:
+        return [
+            simulate(
+                self._found.start,
+                self._found.others,
+                budget,
+                lambda: Rungs(self._settings.max_epochs),
+                self._settings.max_epochs,
+                self._resources.workers,
+                seed,
+            )
+            for seed in range(_ROUNDS)
+        ]
+
+    @property
+    def _repeats(self) -> int:
+        """How often finalists are trained again."""
+        nothing = Reserve(0, 0, 0, 0.0)
+        return Spending(self._budget, nothing, lambda: 0.0).repeats
+
+    def _tail(self, course: Course) -> float:
+        return self._finalists(course) + self._retraining(course) + self._after(course)
+
+    def _finalists(self, course: Course) -> float:
+        """As ``finals.Repeats`` does it: in rounds over the finalists, who are like the winner."""
+        finalists = min(MOST_FINALISTS, max(2, self._repeats // 2))
+        if self._repeats < finalists:
+            return 0.0
+        trainings = self._repeats // finalists * finalists
+        winner = course.winner
+        each = trainings * winner.again_seconds() + finalists * winner.graph_seconds
+        seconds = each / self._resources.workers
+        if self._budget.seconds is None:
+            return seconds
+        return min(seconds, _FOR_FINALISTS * self._budget.seconds)
+
+    def _retraining(self, course: Course) -> float:
+        return course.winner.retraining_seconds(self._more)
+
+    def _after(self, course: Course) -> float:
+        """Test, export and report; the model is traced from images to logits once more."""
+        last = course.winner.phases[-1]
+        images = max(self._images["validation"], 1)
+        each = (last.validation + last.view_of_validation) / images
+        traced = last.graph + last.forward_graph
+        return self._images["test"] * each + traced + _EXPORT + _REPORT
+
+    def _disk(self, courses: Sequence[Course]) -> dict[str, int]:
+        most = max(item.parameters for item in self._found.configurations)
+        features = float(np.mean([course.feature_bytes for course in courses]))
+        return {
+            "kept features": min(round(features), self._settings.feature_bytes),
+            "checkpoints": self._resources.workers * _CHECKPOINT_BYTES * most,
+            "the exported model": _MODEL_BYTES * most,
+        }

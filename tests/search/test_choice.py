@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from automl_img.errors import SearchError
+from automl_img.search.choice import choose
+from automl_img.trials import TrialRecord, TrialState
+from tests.search.spaces import record
+
+
+def trial(number: int, accuracy: float, ms: float = 1.0, of: int | None = None) -> TrialRecord:
+    made = record(number, (accuracy,))
+    origin = "sampler" if of is None else "repeat"
+    return dataclasses.replace(made, ms_per_image=ms, repeat_of=of, origin=origin)
+
+
+def test_without_repeats_the_best_single_result_wins() -> None:
+    choice = choose([trial(0, 0.7), trial(1, 0.9), trial(2, 0.8)], 1000)
+    assert [one.number for one in choice.trials] == [1, 2, 0]
+    assert choice.accuracies == {}
+
+
+def test_the_mean_of_the_seeds_decides_and_not_a_lucky_one() -> None:
+    records = [trial(0, 0.95), trial(1, 0.93), trial(2, 0.5)]
+    records += [trial(3, 0.70, of=0), trial(4, 0.92, of=1), trial(5, 0.71, of=0)]
+    records += [trial(6, 0.93, of=1)]
+    choice = choose(records, 10_000)
+    assert [one.number for one in choice.trials] == [1, 0, 2]
+    assert choice.accuracies[0] == (0.95, 0.70, 0.71)
+    assert "mean validation accuracy of 3 seeds" in choice.reason
+
+
+def test_of_two_that_cannot_be_told_apart_the_cheaper_one_wins() -> None:
+    records = [trial(0, 0.91, ms=9.0), trial(1, 0.90, ms=1.0)]
+    records += [trial(2, 0.91, ms=9.0, of=0), trial(3, 0.90, ms=1.0, of=1)]
+    few, many = choose(records, 100), choose(records, 10**6)
+    assert few.trials[0].number == 1
+    assert "cannot be told apart from trial 0" in few.reason
+    assert many.trials[0].number == 0
+
+
+def test_a_repeat_that_failed_does_not_count() -> None:
+    failed = dataclasses.replace(trial(2, 0.1, of=0), state=TrialState.FAILED)
+    choice = choose([trial(0, 0.9), trial(1, 0.8), failed], 1000)
+    assert choice.trials[0].number == 0
+
+
+def test_nobody_wins_where_nobody_finished_an_epoch() -> None:
+    with pytest.raises(SearchError, match="none of 1 trials finished an epoch"):
+        choose([record(0, (), TrialState.FAILED, "error")], 100)

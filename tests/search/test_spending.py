@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import pytest
+
+from automl_img.budget import Budget
+from automl_img.search.reserve import Reserve
+from automl_img.search.spending import Spending
+from automl_img.trials import EpochResult
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def spending(typed: str, reserve: Reserve | None = None) -> tuple[Spending, Clock]:
+    clock = Clock()
+    return Spending(Budget.parse(typed), reserve or Reserve(80, 20, 100, 0.01), clock), clock
+
+
+def epoch(number: int, accuracy: float, seconds: float) -> EpochResult:
+    return EpochResult(number, 1.0, 0.5, 1.0, accuracy, seconds, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("trials", "repeats"), [(1, 0), (4, 0), (5, 1), (10, 2), (30, 6), (500, 6)]
+)
+def test_a_fifth_of_the_trials_is_kept_for_the_finalists(trials: int, repeats: int) -> None:
+    spent, _ = spending(str(trials))
+    assert spent.repeats == repeats
+    started = 0
+    while spent.allows("search"):
+        spent.started()
+        started += 1
+    assert started == trials - repeats
+    while spent.allows("finalists"):
+        spent.started()
+        started += 1
+    assert started == trials
+    assert not spent.used_up("search")
+
+
+def test_epochs_end_the_search_at_four_fifths() -> None:
+    spent, _ = spending("10epochs")
+    for _ in range(7):
+        spent.trained()
+    assert not spent.used_up("search")
+    spent.trained()
+    assert spent.used_up("search")
+    assert spent.allows("finalists", epochs=2)
+    assert not spent.allows("finalists", epochs=3)
+
+
+def test_what_the_end_will_take_is_kept_back_and_grows_with_the_best_trial() -> None:
+    reserve = Reserve(80, 20, 100, 0.01)
+    spent, clock = spending("100s", reserve)
+    clock.now = 85
+    assert not spent.used_up("search")
+    for number in range(1, 6):
+        reserve.heard(0, epoch(number, 0.5 + number / 100, 4.0), 1.0)
+    # Retraining takes 20 s times 100 / 80 images.
+    assert reserve.retraining() == pytest.approx(1.15 * 25)
+    assert spent.used_up("search")
+    assert spent.used_up("finalists")
+    assert not spent.used_up("retraining")
+
+
+def test_a_trial_that_may_win_counts_and_a_hopeless_one_does_not() -> None:
+    reserve = Reserve(100, 0, 0, 0.0)
+    reserve.heard(0, epoch(1, 0.90, 2.0), None)
+    reserve.heard(1, epoch(1, 0.89, 5.0), None)
+    reserve.heard(2, epoch(1, 0.30, 50.0), None)
+    assert reserve.retraining() == pytest.approx(1.15 * 5.0)
+
+
+def test_only_epochs_up_to_the_best_are_trained_again() -> None:
+    reserve = Reserve(100, 0, 0, 0.0)
+    for number, accuracy in ((1, 0.5), (2, 0.9), (3, 0.8), (4, 0.8)):
+        reserve.heard(0, epoch(number, accuracy, 1.0), None)
+    assert reserve.retraining() == pytest.approx(1.15 * 2.0)
+
+
+def test_a_deadline_is_known_for_a_budget_of_time_alone() -> None:
+    assert spending("5")[0].deadline("search") is None
+    assert spending("5epochs")[0].deadline("search") is None
+    of_search, of_end = (spending("100s")[0].deadline(part) for part in ("search", "retraining"))
+    assert of_search is not None
+    assert of_end is not None
+    assert of_search <= of_end
+
+
+@pytest.mark.parametrize(("typed", "most"), [("20", 4), ("3", 1), ("500epochs", 10)])
+def test_probes_have_room_in_a_fifth_of_the_budget(typed: str, most: int) -> None:
+    assert spending(typed)[0].trials_in(0.2, 10) == most
+
+
+def test_how_many_probes_fit_a_time_is_not_known_before() -> None:
+    assert spending("100s")[0].trials_in(0.2, 10) is None
