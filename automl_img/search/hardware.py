@@ -18,6 +18,8 @@ from automl_img.errors import SettingsError
 
 # Of the memory that is free as a search starts; the rest is for the driver and what else runs.
 _FOR_WORKERS = 0.8
+# A worker is not worth starting on less: Keras and TensorFlow alone take half of it.
+_LEAST_BYTES = 2 * 10**9
 # The first NVIDIA GPUs that are fast in bfloat16.
 _BFLOAT16_CAPABILITY = 8.0
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -53,7 +55,8 @@ class Resources:
 
 
 def share(workers: int | None, gpus_per_trial: float | None) -> Resources:
-    """Share the machine out: as asked, else one trial a GPU, else two cores a trial.
+    """Share the machine out: as asked, else one trial a GPU, else two cores a trial, but two trials
+    on two cores, where each needs half of them (measured: docs/benchmarks.md, ``workers.py``).
 
     Raises:
         SettingsError: more GPUs a trial than there are.
@@ -65,7 +68,7 @@ def share(workers: int | None, gpus_per_trial: float | None) -> Resources:
             f"--gpus-per-trial may be at most the GPUs of this machine ({gpus}), but got {each:g}"
         )
     if workers is None:
-        workers = max(1, _trials_at_a_time(gpus, each) if each else cores // 2)
+        workers = max(1, _trials_at_a_time(gpus, each)) if each else _workers_on(cores)
     if each and workers > _trials_at_a_time(gpus, each):
         raise SettingsError(
             f"{workers} workers with {each:g} GPUs each need more than the {gpus} of this machine; "
@@ -80,6 +83,12 @@ def share(workers: int | None, gpus_per_trial: float | None) -> Resources:
         gpu_bytes=gpu_memory() if each else 0,
         precision=precision() if each else "float32",
     )
+
+
+def _workers_on(cores: int) -> int:
+    """Workers without GPUs, as far as there is memory for their imports and a model each."""
+    in_memory = available_memory() // _LEAST_BYTES
+    return max(1, min(max(cores // 2, 2), cores, in_memory))
 
 
 def _trials_at_a_time(gpus: int, each: float) -> int:

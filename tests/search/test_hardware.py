@@ -100,6 +100,21 @@ def test_more_gpus_than_there_are_cannot_be_asked_for(gpus: Path) -> None:
         share(3, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("cores", "gigabytes", "workers"),
+    [(1, 16, 1), (2, 16, 2), (4, 16, 2), (16, 64, 8), (2, 3, 1), (16, 1, 1)],
+)
+def test_without_a_gpu_workers_follow_from_cores_and_memory(
+    cores: int, gigabytes: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(hardware, "core_count", lambda: cores)
+    monkeypatch.setattr(hardware, "available_memory", lambda: gigabytes * 10**9)
+    shared = share(None, None)
+    assert shared.workers == workers
+    assert shared.threads == max(1, cores // workers)
+
+
 def test_workers_share_four_fifths_of_the_memory_that_is_free() -> None:
     one, two = share(1, 0.0), share(2, 0.0)
     assert 0.7 * available_memory() < one.memory_bytes < 0.9 * available_memory()
