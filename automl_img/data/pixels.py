@@ -6,6 +6,7 @@ Where that does not fit on the disk, the files are only checked, and decoded in 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -60,6 +61,12 @@ class PixelCache:
                 "remove the folder and start again"
             ) from None
         return mapped
+
+    @property
+    def seconds_an_image(self) -> float:
+        """That decoding took when the folder was made, by all processes together."""
+        meta = read_meta(self.folder) or {}
+        return float(meta.get("seconds", 0.0)) / max(int(meta.get("shape", [1])[0]), 1)
 
     @property
     def failed(self) -> dict[int, str]:
@@ -130,14 +137,13 @@ class _Decoding:
         with (folder / IMAGES).open("wb") as target:
             np.lib.format.write_array_header_1_0(target, header)
             start = target.tell()
-        return self._meta(folder, IMAGES, self._decode(folder / IMAGES, start))
+        return self._meta(folder, IMAGES, folder / IMAGES, start)
 
     def checked_only(self, folder: Path) -> dict[str, Any]:
         """Write the list of the files; gives the meta of the folder."""
         self.listener(Phase(f"checking that {len(self.paths):,} images can be decoded"))
-        failed = self._decode(None, 0)
         stream.write_files(folder, self.paths, self.digests, self.shape)
-        return self._meta(folder, stream.FILES, failed)
+        return self._meta(folder, stream.FILES, None, 0)
 
     def _decode(self, into: Path | None, start: int) -> dict[int, str]:
         """Decode all, into a file from byte ``start`` on or for nothing; who failed, and why."""
@@ -163,9 +169,13 @@ class _Decoding:
                 self.listener(Progress(rows.stop, len(self.paths)))
         return failed
 
-    def _meta(self, folder: Path, content: str, failed: dict[int, str]) -> dict[str, Any]:
+    def _meta(self, folder: Path, content: str, into: Path | None, start: int) -> dict[str, Any]:
+        """Decode all; the meta of a folder that holds ``content`` by then."""
+        began = time.perf_counter()
+        failed = self._decode(into, start)
         return {
             "format": FORMAT,
+            "seconds": round(time.perf_counter() - began, 4),
             "shape": [len(self.paths), *self.shape],
             "failed": failed,
             "sizes": {content: (folder / content).stat().st_size},

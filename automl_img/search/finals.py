@@ -130,6 +130,7 @@ class Retraining:
         self._listener = listener
         self._begins = begins
         self._place = -1
+        self._running = False
         self._failure: str | None = None
         self.choice: Choice | None = None
         self.done: tuple[TrialRecord, TrialRecord] | None = None
@@ -140,6 +141,9 @@ class Retraining:
         return self.done is not None or nobody or not self._records()
 
     def ask(self) -> Suggestion | None:
+        if self._running:
+            return None
+        self._running = True
         if self.choice is None:
             self._begins()
             self.choice = choose(self._records(), self._images)
@@ -159,6 +163,7 @@ class Retraining:
 
     def ended(self, record: TrialRecord) -> None:
         assert self.choice is not None
+        self._running = False
         if record.state is TrialState.FAILED or not self._specs.retrained():
             self._failure = record.error or record.stop_reason
             self._listener(

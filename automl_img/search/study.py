@@ -223,9 +223,8 @@ class _Study:
 
     def _reserve(self) -> Reserve:
         split = self.prepared.split
-        counts = [len(rows) for rows in split.parts().values()]
-        read = self._elapsed() / max(sum(counts), 1)
-        return Reserve(len(split.train), len(split.validation), len(split.test), read)
+        each = self.prepared.pixels.seconds_an_image
+        return Reserve(len(split.train), len(split.validation), len(split.test), each)
 
     def _elapsed(self) -> float:
         """Seconds since the search was asked for."""
