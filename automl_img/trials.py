@@ -78,6 +78,8 @@ class TrialSpec:
             "mixed_bfloat16", with weights in float32 in both.
         deadline: when the trial ends at the latest, in the midst of an epoch if need be, in seconds
             since 1970; None sets no limit.
+        instead: of a retraining: the folder of its trial, whose weights are taken where the
+            deadline comes first.
     """
 
     number: int
@@ -97,6 +99,7 @@ class TrialSpec:
     feature_bytes: int = 0
     precision: str = "float32"
     deadline: float | None = None
+    instead: str | None = None
 
 
 @dataclass(frozen=True)

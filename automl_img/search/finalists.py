@@ -17,7 +17,8 @@ from automl_img.events import Listener
 from automl_img.export.keras import export_keras
 from automl_img.runs import Predictions, Run
 from automl_img.search.choice import Choice
-from automl_img.training.trainer import VALIDATION, predict_rows
+from automl_img.training.predict import predict_rows
+from automl_img.training.trainer import VALIDATION
 from automl_img.trials import TrialRecord
 
 FINALISTS = 5
@@ -58,6 +59,8 @@ def keep_winner(run: Run, winner: TrialRecord, again: TrialRecord, choice: Choic
             "parameters": again.parameters or winner.parameters,
             "ms_per_image": winner.ms_per_image,
             "history": [dataclasses.asdict(result) for result in again.epochs],
+            # Where the time was up, it is the model of the trial.
+            "retrained": again.stop_reason != "budget",
             "reason": choice.reason,
             "accuracies": {str(number): each for number, each in choice.accuracies.items()},
         },

@@ -56,6 +56,7 @@ class Repeats:
             return None
         assert self._left is not None
         self._left.pop(0)
+        self._listener(Phase(f"training finalist {trial.number} again from another seed"))
         number = next(self._numbers)
         seed = own_seed(self._seed, number)
         return Suggestion(number, trial.params, seed, "repeat", trial.number)
@@ -70,14 +71,11 @@ class Repeats:
         """The trial to repeat next; None where there is none or its time is over."""
         if self._left is None:
             self._left = self._planned()
-            if self._left:
-                numbers = dict.fromkeys(trial.number for trial in self._left)
-                names = ", ".join(map(str, numbers))
-                self._listener(Phase(f"training finalists again from other seeds: {names}"))
         if not self._left:
             return None
         trial = self._left[0]
-        seconds, epochs = trial.ended - trial.started, len(trial.epochs)
+        seconds = sum(result.seconds for result in trial.epochs)
+        epochs = len(trial.epochs)
         return trial if self._spending.allows(self.part, seconds, epochs) else None
 
     def _planned(self) -> list[TrialRecord]:

@@ -14,6 +14,7 @@ _REPORT = 6.0
 _EXPORT = 2.0
 # Trials whose validation accuracy is so close to the best may still win.
 _CLOSE = 0.02
+_FEWEST_REPEATS = 2
 # Times vary; the machine has other things to do.
 _MARGIN = 1.15
 
@@ -66,10 +67,14 @@ class Reserve:
         longest = max((course.until_best for course in self._close()), default=0.0)
         return _MARGIN * self._more * longest
 
-    def repeats(self, count: int) -> float:
-        """Training ``count`` times one of those that may win."""
+    def repeats(self, count: int, most: float) -> float:
+        """Training those that may win again, at most ``count`` times and for ``most`` seconds; 0
+        where there is no time for two, as one says nothing."""
         each = [sum(result.seconds for result in course.epochs) for course in self._close()]
-        return _MARGIN * count * float(np.mean(each)) if each else 0.0
+        longest = _MARGIN * max(each, default=0.0)
+        if not longest or count < _FEWEST_REPEATS or _FEWEST_REPEATS * longest > most:
+            return 0.0
+        return min(count * longest, most)
 
     def after_retraining(self) -> float:
         """Test, export and report."""

@@ -95,6 +95,7 @@ class Specs:
             class_weights=self._class_weights(("train", "validation")),
             learning_rates=tuple(result.learning_rate for result in winner.epochs[: best.epoch]),
             folder=str(self.run.path / WINNER),
+            instead=str(self.run.trial_folder(winner.number)),
         )
 
     def retrained(self) -> bool:

@@ -101,5 +101,5 @@ class Spending:
         if part != "retraining":
             kept += self.reserve.retraining()
         if part == "search":
-            kept += min(_FOR_FINALISTS * amount, self.reserve.repeats(self.repeats))
+            kept += self.reserve.repeats(self.repeats, _FOR_FINALISTS * amount)
         return amount - kept

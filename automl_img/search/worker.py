@@ -27,6 +27,12 @@ MEMORY = "AUTOML_IMG_WORKER_BYTES"
 _MOVED = "moved"
 
 
+_NO_TIME = (
+    "there was no time to train the winner again, so it is the model of its trial, which has not "
+    "seen the validation images"
+)
+
+
 class ProcessTooLarge(Exception):
     """The process has grown; Tune ends it and starts the trial again in another."""
 
@@ -92,6 +98,9 @@ def _train(spec: TrialSpec) -> None:
     if spec.train_on_all:
         from automl_img.training.final import keep_final
 
+        if trainer.stop_reason == "budget" and spec.instead:
+            taken = trainer.take_best_of(Path(spec.instead))
+            trainer.notice = _NO_TIME if taken else trainer.notice
         keep_final(trainer)
     _report(epoch, ended=trainer.stop_reason, **_facts(trainer))
 

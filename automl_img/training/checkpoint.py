@@ -13,6 +13,7 @@ from automl_img.files import replacing
 from automl_img.trials import EpochResult
 
 FILE = "checkpoint.npz"
+BEST = "best.npz"
 
 
 def save(folder: Path, state: list[Any], results: list[EpochResult]) -> None:
@@ -43,13 +44,46 @@ def restore(folder: Path, state: list[Any]) -> bool:
         on kept features and now does not, or the other way round.
     """
     with np.load(folder / FILE, allow_pickle=False) as arrays:
-        values = [arrays[name] for name in arrays.files if name != "results"]
-    if [value.shape for value in values] != [tuple(variable.shape) for variable in state]:
-        return False
-    for variable, value in zip(state, values, strict=True):
-        variable.assign(value)
-    return True
+        return _assign([arrays[name] for name in arrays.files if name != "results"], state)
+
+
+def save_best(folder: Path, weights: list[Any], epoch: int) -> None:
+    """Keep the weights of the best epoch so far, its number from 1.
+
+    Not flushed to the disk: after a power cut nobody asks for them.
+    """
+    from keras import ops
+
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays: dict[str, Any] = {
+        f"v{place}": ops.convert_to_numpy(variable) for place, variable in enumerate(weights)
+    }
+    temporary = folder / f".{BEST}"
+    np.savez(temporary, epoch=np.int64(epoch), **arrays)
+    temporary.replace(folder / BEST)
+
+
+def best_epoch(folder: Path) -> int | None:
+    """The epoch whose weights were kept, from 1."""
+    if not (folder / BEST).exists():
+        return None
+    with np.load(folder / BEST, allow_pickle=False) as arrays:
+        return int(arrays["epoch"])
+
+
+def restore_best(folder: Path, weights: list[Any]) -> bool:
+    """Put the weights of the best epoch into ``weights``; see ``restore``."""
+    with np.load(folder / BEST, allow_pickle=False) as arrays:
+        return _assign([arrays[name] for name in arrays.files if name != "epoch"], weights)
 
 
 def remove(folder: Path) -> None:
     (folder / FILE).unlink(missing_ok=True)
+
+
+def _assign(values: list[np.ndarray], variables: list[Any]) -> bool:
+    if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
+        return False
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+    return True

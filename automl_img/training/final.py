@@ -9,7 +9,8 @@ import keras
 import numpy as np
 
 from automl_img.files import replacing
-from automl_img.training.trainer import Trainer, predict_rows
+from automl_img.training.predict import predict_rows
+from automl_img.training.trainer import Trainer
 
 # In the folder of the retraining.
 MODEL = "classifier.keras"

@@ -9,10 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
-from automl_img.data.batches import evaluation_batches
 from automl_img.files import replacing
 from automl_img.models.network import (
     TrainingModel,
@@ -26,6 +24,7 @@ from automl_img.training import checkpoint
 from automl_img.training.graphs import GraphCache, key_of
 from automl_img.training.guards import check_finite, gpu_peak_bytes, sees_gpu
 from automl_img.training.inputs import Inputs, TrialImages, inputs_of
+from automl_img.training.predict import EVALUATION_BATCH, predict_rows
 from automl_img.training.steps import Steps
 from automl_img.trials import EpochResult, TrialSpec
 
@@ -35,7 +34,6 @@ CHECKPOINT_SECONDS = 10.0
 # Divergence is noticed after so many steps, at the latest; the end of the time after fewer.
 _STEPS_AT_ONCE = 1000
 _STEPS_TO_DEADLINE = 50
-_EVALUATION_BATCH = 128
 _FEATURES_AT_ONCE = 1024
 
 
@@ -198,7 +196,29 @@ class Trainer:
         if len(probabilities) and all(result.quality > old.quality for old in self.results):
             with replacing(self.folder / VALIDATION) as temporary:
                 np.savez(temporary, probabilities=probabilities)
+            if self.spec.deadline is not None:
+                # There may be no time to train the winner again.
+                checkpoint.save_best(self.folder, self._weights(), result.epoch)
         return result
+
+    def _weights(self) -> list[Any]:
+        """What a trial learns, the optimizer's variables aside."""
+        return [weight for part in self.model.trained for weight in part.variables]
+
+    def take_best_of(self, folder: Path) -> bool:
+        """Have the weights that a trial of the same hyperparameters had after its best epoch.
+
+        Args:
+            folder: of that trial, which had a deadline.
+
+        Returns:
+            False, with the weights as they were, where none were kept.
+        """
+        epoch = checkpoint.best_epoch(folder)
+        if epoch is None:
+            return False
+        self._phase = self._phase_of(epoch - 1)
+        return checkpoint.restore_best(folder, self._weights())
 
     def _fit(self, epoch: int, rate: float) -> tuple[float, float]:
         """Mean loss and accuracy of an epoch of steps."""
@@ -240,7 +260,7 @@ class Trainer:
         if not len(rows):
             return np.zeros((0, len(self.spec.class_names)), np.float32)
         started = time.perf_counter()
-        batch = _EVALUATION_BATCH if inputs.kept is None else _FEATURES_AT_ONCE
+        batch = EVALUATION_BATCH if inputs.kept is None else _FEATURES_AT_ONCE
         probabilities = predict_rows(self._phase.steps, array, rows, batch)
         each = 1000 * (time.perf_counter() - started) / len(rows) + inputs.frozen_ms_per_image()
         self.ms_per_image = min(each, self.ms_per_image or each)
@@ -263,22 +283,3 @@ class Trainer:
             return False
         best = scores.index(max(scores))
         return len(scores) - 1 - best >= int(self.spec.params["early_stopping.patience"])
-
-
-def predict_rows(
-    model: Any, images: Any, rows: Any, batch_size: int = _EVALUATION_BATCH
-) -> np.ndarray:
-    """Class probabilities, float32 of shape (rows, classes), of the given rows of ``images``.
-
-    Args:
-        model: its ``predict_on_batch`` gives logits for uint8 images, or for what else ``images``
-            has.
-        images: (images, ...), memory-mapped or not.
-        rows: int64 (rows,).
-    """
-    parts = []
-    for batch, count in evaluation_batches(images, rows, batch_size):
-        logits = keras.ops.convert_to_numpy(model.predict_on_batch(batch))[:count]
-        shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-        parts.append(shifted / shifted.sum(axis=1, keepdims=True))
-    return np.concatenate(parts).astype(np.float32)

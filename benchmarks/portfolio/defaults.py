@@ -96,7 +96,8 @@ def train(
     """What one candidate reached, and what it cost."""
     from automl_img.models.hyperparameters import declared
     from automl_img.space.presets import Preset, build_space
-    from automl_img.training.trainer import Trainer, predict_rows
+    from automl_img.training.predict import predict_rows
+    from automl_img.training.trainer import Trainer
     from automl_img.trials import TrialSpec
 
     params = build_space("defaults", Preset(), declared(), {}, typed).nearest({})

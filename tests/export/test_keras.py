@@ -15,7 +15,8 @@ import pytest
 from automl_img.errors import ExportError
 from automl_img.export.keras import ExportedModel, export_keras, load_keras, with_probabilities
 from automl_img.export.parity import TOLERANCE, check_parity
-from automl_img.training.trainer import Trainer, predict_rows
+from automl_img.training.predict import predict_rows
+from automl_img.training.trainer import Trainer
 from automl_img.trials import TrialSpec
 from tests.training.trials import CLASSES, with_, write_pixels
 

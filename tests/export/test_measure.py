@@ -10,7 +10,7 @@ import pytest
 from automl_img.export.keras import export_keras, with_probabilities
 from automl_img.export.measure import measure_model, measure_serving
 from automl_img.models.network import ImageFacts, serving_model, training_model
-from automl_img.training.trainer import predict_rows
+from automl_img.training.predict import predict_rows
 from tests.models.networks import noise, params_of
 
 FACTS = ImageFacts(16, 3, 3, flips=True)

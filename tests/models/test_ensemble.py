@@ -11,7 +11,7 @@ import pytest
 from automl_img.export.keras import export_keras, load_keras
 from automl_img.models.ensemble import ensemble_model
 from automl_img.models.network import ImageFacts, serving_model, training_model
-from automl_img.training.trainer import predict_rows
+from automl_img.training.predict import predict_rows
 from tests.models.networks import floats, noise, params_of
 
 FACTS = ImageFacts(image_size=8, channels=3, classes=4, flips=True)

@@ -82,7 +82,8 @@ def test_one_alone_is_compared_with_nobody() -> None:
 
 
 def test_a_repeat_that_the_time_has_no_room_for_is_not_begun() -> None:
-    long = [dataclasses.replace(trial, started=0.0, ended=1000.0) for trial in RECORDS]
+    epoch = dataclasses.replace(RECORDS[0].epochs[0], seconds=1000.0)
+    long = [dataclasses.replace(trial, epochs=(epoch,)) for trial in RECORDS]
     stage, spent = repeats(long, "100s")
     assert asked(stage, spent) == []
 

@@ -82,6 +82,15 @@ def test_only_epochs_up_to_the_best_are_trained_again() -> None:
     assert reserve.retraining() == pytest.approx(1.15 * 2.0)
 
 
+def test_time_for_repeats_is_kept_only_where_two_fit() -> None:
+    reserve = Reserve(100, 0, 0, 0.0)
+    reserve.heard(0, epoch(1, 0.9, 10.0), None)
+    assert reserve.repeats(6, 100.0) == pytest.approx(1.15 * 60)
+    assert reserve.repeats(6, 50.0) == 50.0
+    assert reserve.repeats(6, 20.0) == 0.0
+    assert reserve.repeats(1, 100.0) == 0.0
+
+
 def test_a_deadline_is_known_for_a_budget_of_time_alone() -> None:
     assert spending("5")[0].deadline("search") is None
     assert spending("5epochs")[0].deadline("search") is None

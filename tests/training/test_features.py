@@ -16,7 +16,8 @@ from automl_img.training import features
 from automl_img.training.features import ARRAY, VIEWS
 from automl_img.training.graphs import GraphCache
 from automl_img.training.inputs import Joined
-from automl_img.training.trainer import Trainer, predict_rows
+from automl_img.training.predict import predict_rows
+from automl_img.training.trainer import Trainer
 from automl_img.trials import EpochResult, TrialSpec
 from tests.training.trials import with_, write_pixels
 

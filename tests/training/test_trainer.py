@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 
 from automl_img.errors import Diverged
 from automl_img.training.inputs import PixelInputs
-from automl_img.training.trainer import VALIDATION, Trainer, predict_rows
+from automl_img.training.predict import predict_rows
+from automl_img.training.trainer import VALIDATION, Trainer
 from automl_img.trials import TrialRecord, TrialSpec, TrialState
 from tests.training.trials import curve, train, with_
 
@@ -119,3 +121,39 @@ def test_a_loss_that_is_no_number_ends_the_trial_with_epoch_and_rate(
     assert caught.value.reason == "diverged"
     assert len(trainer.results) == len(rates) - 1
     assert all(np.isfinite(each.loss) for each in trainer.results)
+
+
+def test_a_deadline_ends_a_trial_in_the_midst_of_an_epoch(spec: TrialSpec) -> None:
+    trainer = Trainer(with_(spec, max_epochs=6, deadline=time.time() - 1))
+    assert list(trainer.epochs()) == []
+    assert trainer.stop_reason == "budget"
+
+
+def test_a_retraining_without_time_has_the_model_that_its_trial_had_at_its_best(
+    spec: TrialSpec, tmp_path: Path
+) -> None:
+    first = Trainer(with_(spec, max_epochs=4, deadline=time.time() + 1000))
+    results = list(first.epochs())
+    best = max(results, key=lambda result: result.quality)
+    with np.load(Path(spec.folder) / VALIDATION) as arrays:
+        expected = arrays["probabilities"]
+    late = with_(
+        spec,
+        max_epochs=4,
+        train_on_all=True,
+        folder=str(tmp_path / "winner"),
+        deadline=time.time() - 1,
+    )
+    again = Trainer(late)
+    assert list(again.epochs()) == []
+    assert again.take_best_of(Path(spec.folder))
+    validation = first.data.validation
+    found = predict_rows(again.serving, again.data.images, validation)
+    assert found == pytest.approx(expected, abs=1e-4)
+    right = (found.argmax(1) == again.data.labels[validation]).mean()
+    assert right == best.val_accuracy
+
+
+def test_without_kept_weights_a_retraining_keeps_its_own(spec: TrialSpec, tmp_path: Path) -> None:
+    trainer = Trainer(with_(spec, max_epochs=1))
+    assert not trainer.take_best_of(tmp_path / "nothing")
