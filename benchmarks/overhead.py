@@ -4,7 +4,7 @@ A search of fixed configurations (three structures, ten learning rates each; a g
 of the rate so long that no rung stops a trial) runs as the command does: Ray Tune, Optuna's
 storage, rungs, records, checkpoints. One worker has all cores. The number of images is measured
 first, so that a trial takes about 10 s, or 1 s. Beside it, on the same configurations, epochs,
-arrays and threads (``peers.py``):
+arrays and threads (``peers/alone.py``):
 
 - bare, traced: only the epochs of `model.fit` on models whose graphs were made before. The goal is
   held against this one. Half of the configurations run before the search and half after it.
@@ -27,7 +27,7 @@ from typing import Any
 
 import frame
 import numpy as np
-import peers
+from peers import alone
 
 from automl_img.runs import find_run
 from automl_img.search.hardware import share
@@ -112,7 +112,7 @@ def _calibrate(folder: Path, figures: Figures) -> tuple[float, float]:
     images = frame.small_images(folder, _CALIBRATION_PER_CLASS)
     figures |= {"images": images.words, "epochs a trial": _EPOCHS}
     job = _job(folder, images, 2 * _STRUCTURES)
-    seconds = peers.start("steady_trials", job, _environment())
+    seconds = alone.start("steady_trials", job, _environment())
     slope = 2 * (seconds["all"] - seconds["half"]) / _CALIBRATION_PER_CLASS
     return max(0.0, 2 * seconds["half"] - seconds["all"]), max(slope, 1e-9)
 
@@ -132,7 +132,7 @@ def _measure(level: Level, line: tuple[float, float], folder: Path) -> tuple[Fig
     figures: Figures = {"images a class": per_class} | _against_bare(ours, bare)
     figures |= _where_it_goes(ours.records, statistics.fmean(bare))
     some = job.configurations[:: level.trials // level.rebuilt]
-    rebuilt = peers.start("bare_rebuilt", replace(job, configurations=some), _environment())
+    rebuilt = alone.start("bare_rebuilt", replace(job, configurations=some), _environment())
     figures["bare rebuilt, seconds a trial"] = round(statistics.fmean(rebuilt["seconds"]), 3)
     if not level.tools:
         return figures, bool(figures["ours / bare traced"] <= 1.05)  # type: ignore[operator]
@@ -168,7 +168,7 @@ def _where_it_goes(records: list[TrialRecord], bare: float) -> Figures:
     }
 
 
-def _against_tools(ours: Ours, job: peers.Job) -> Figures:
+def _against_tools(ours: Ours, job: alone.Job) -> Figures:
     """Plain Ray Tune and KerasTuner from cold, as multiples of ours."""
     figures: Figures = {"ours, cold, seconds": round(ours.whole, 1)}
     figures["ours, cold, to the last trial, seconds"] = round(ours.to_last_trial, 1)
@@ -176,7 +176,7 @@ def _against_tools(ours: Ours, job: peers.Job) -> Figures:
         ("plain Ray Tune", "plain_ray"),
         ("keras_tuner.RandomSearch", "keras_tuner_random"),
     ):
-        found = peers.start(function, job, _environment())
+        found = alone.start(function, job, _environment())
         figures[f"{name}, cold, seconds"] = round(found["whole"], 1)
         figures[f"{name} / ours, cold"] = round(found["whole"] / ours.whole, 3)
         ratio = found["to_last_trial"] / ours.to_last_trial
@@ -184,12 +184,12 @@ def _against_tools(ours: Ours, job: peers.Job) -> Figures:
     return figures
 
 
-def _bare(job: peers.Job, configurations: list[dict[str, Any]]) -> list[float]:
+def _bare(job: alone.Job, configurations: list[dict[str, Any]]) -> list[float]:
     job = replace(job, configurations=configurations)
-    return list(peers.start("bare_traced", job, _environment())["seconds"])
+    return list(alone.start("bare_traced", job, _environment())["seconds"])
 
 
-def _job(folder: Path, images: frame.Images, trials: int) -> peers.Job:
+def _job(folder: Path, images: frame.Images, trials: int) -> alone.Job:
     """What the others train: the arrays of ``images``, and the configurations of our grid."""
     from automl_img.models.hyperparameters import declared
     from automl_img.search.sampler import grid
@@ -208,7 +208,7 @@ def _job(folder: Path, images: frame.Images, trials: int) -> peers.Job:
         "classes": len(ready.class_names),
         "flips": ready.flips,
     }
-    return peers.Job(str(path), facts, grid(space, trials, 0), _EPOCHS, str(folder))
+    return alone.Job(str(path), facts, grid(space, trials, 0), _EPOCHS, str(folder))
 
 
 def _search_settings(trials: int) -> tuple[dict[str, str], dict[str, str]]:
@@ -221,7 +221,7 @@ def _search_settings(trials: int) -> tuple[dict[str, str], dict[str, str]]:
     return search, {key: str(value) for key, value in _FIXED.items()}
 
 
-def _search(level: Level, images: frame.Images, job: peers.Job, folder: Path) -> Ours:
+def _search(level: Level, images: frame.Images, job: alone.Job, folder: Path) -> Ours:
     """Our search over the configurations of ``job``, as a whole process.
 
     Raises:

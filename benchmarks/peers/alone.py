@@ -51,7 +51,10 @@ def start(function: str, job: Job, environment: dict[str, str]) -> dict[str, Any
     """
     path = Path(job.folder) / f"job-{time.time_ns()}.json"
     path.write_text(json.dumps(asdict(job)), encoding="utf-8")
-    code = f"import json, sys, peers; print(json.dumps(peers.{function}(peers.read(sys.argv[1]))))"
+    code = (
+        "import json, sys; from peers import alone; "
+        f"print(json.dumps(alone.{function}(alone.read(sys.argv[1]))))"
+    )
     began, clock = time.time(), time.perf_counter()
     done = subprocess.run(
         frame.python("-c", code, path),
