@@ -137,13 +137,17 @@ def test_the_accuracy_of_the_best_looking_model_counts_not_the_highest_there_was
 
 def test_regret_is_read_before_the_limit_is_passed() -> None:
     simulate = module("simulate")
-    limits = (simulate.Limit("trials", 5), simulate.Limit("epochs", 3))
+    task = Straight()
+    # In the midst of the first trials, whose every epoch is better than the one before.
+    task.training = 3.0
+    limits = [simulate.Limit(*each) for each in (("trials", 5), ("epochs", 3), ("seconds", 1))]
     strategy = simulate.Strategy("random", stopping=False)
-    found = simulate.regrets(Straight(), strategy, 0, limits)
-    seen = moments(Straight(), 90, simulate.WORKERS, sampler="random", stopping=False)
+    found = simulate.regrets(task, strategy, 0, limits)
+    seen = moments(task, 90, simulate.WORKERS, sampler="random", stopping=False)
     expected = [
         0.5 - [moment.worth for moment in seen if moment.trials <= 5][-1],
         0.5 - [moment.worth for moment in seen if moment.epochs <= 27][-1],
+        0.5 - [moment.worth for moment in seen if moment.seconds <= 3][-1],
     ]
     assert found == pytest.approx(expected)
 

@@ -51,7 +51,7 @@ def test_a_plan_takes_the_defaults_of_the_folder(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_plan_is_printed_and_nothing_is_started(tmp_path: Path, photos: Path) -> None:
     words = (photos, "--space", "cnn_small", "--budget", "6", "--max-epochs", "3")
-    done = automl_img("plan", *words, cwd=tmp_path)
+    done = automl_img("plan", *words, "--workers", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith("Data:      photos, 48 train, 6 validation, 6 test images of")
