@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 # Of a cell that trains for real; imports alone take most of it.
-TRAINS = 60.0
+TRAINS = 40.0
 # What they learn in such a time on few images is little more than chance, 0.1. The others share the
 # code of these two.
 PEERS = ("one sensible default", "KerasTuner Hyperband")
