@@ -38,9 +38,10 @@ class Spending:
 
     @property
     def repeats(self) -> int:
-        """How many trainings of finalists the budget foresees, 0 to 6."""
+        """How many trainings of finalists the budget foresees: 0, or 2 to 6; one says nothing."""
         trials = self.budget.trials
-        return MOST_REPEATS if trials is None else min(MOST_REPEATS, int(_FOR_FINALISTS * trials))
+        count = MOST_REPEATS if trials is None else int(_FOR_FINALISTS * trials)
+        return min(MOST_REPEATS, count) if count > 1 else 0
 
     @property
     def spent(self) -> float:
