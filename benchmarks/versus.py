@@ -130,7 +130,8 @@ def missing(cells: Sequence[Cell], runs: Sequence[Run], form: str) -> list[Cell]
 
 def why_not(todo: Sequence[Cell]) -> str | None:
     """A sentence that says what must be there before these cells can run; None where it is."""
-    for track in {TRACKS[track] for _, track, _ in todo}:
+    for name in sorted({track for _, track, _ in todo}):
+        track = TRACKS[name]
         if track.archive is not None and not (SHARED / track.archive).exists():
             return f"the track {track.name} needs {track.archive} in ../shared/data"
         if track.pretrained and not pretrain.is_done(pretrain.weights_folder()):
