@@ -130,24 +130,32 @@ def write_report(run: str | Path | None = None, out: str | Path = RUNS) -> Path:
     return render.write_report(load_run(run, out))
 
 
-def export_model(to: str | Path, run: str | Path | None = None, out: str | Path = RUNS) -> Path:
+def export_model(
+    to: str | Path, run: str | Path | None = None, out: str | Path = RUNS, ensemble: bool = False
+) -> Path:
     """Copy the model of a run to the file ``to``: uint8 images in, probabilities out.
 
     The run's model was compared with the trained one when it was written.
 
+    Args:
+        ensemble: the run's ensemble in place of its winner.
+
     Raises:
-        RunError: there is no such run, it has no model yet, or ``to`` cannot be written.
+        RunError: there is no such run, it has no such model, or ``to`` cannot be written.
     """
     from automl_img.files import replacing
 
     found, target = load_run(run, out), Path(to).expanduser()
-    if not found.model.exists():
+    source = found.ensemble if ensemble else found.model
+    if ensemble and not source.exists():
+        raise RunError(f"the run {found.name} has no ensemble: search with --ensemble N makes one")
+    if not source.exists():
         raise RunError(f"the run {found.name} has no model: it did not come to its end")
     if target.suffix != ".keras":
         raise RunError(f"--to must end in .keras, the form there is, but got {str(to)!r}")
     try:
         with replacing(target) as temporary:
-            shutil.copyfile(found.model, temporary)
+            shutil.copyfile(source, temporary)
     except OSError as error:
         raise RunError(f"{target} cannot be written: {error.strerror}") from None
     return target

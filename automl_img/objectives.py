@@ -51,7 +51,7 @@ class Limits:
         )
 
     def __bool__(self) -> bool:
-        return any(limit is not None for limit in self.values().values())
+        return bool(self.bounded)
 
     def values(self) -> dict[str, float | None]:
         """Each limit by the name of the measured fact that it bounds."""
@@ -60,6 +60,11 @@ class Limits:
             "size_bytes": self.size_bytes,
             "parameters": self.parameters,
         }
+
+    @property
+    def bounded(self) -> dict[str, float]:
+        """The limits that were set, by the name of the measured fact."""
+        return {name: limit for name, limit in self.values().items() if limit is not None}
 
     def violations(self, measured: Mapping[str, float]) -> dict[str, float]:
         """By how much each limit is broken, as a part of it: above 0 where it is, and at most 0
@@ -70,15 +75,15 @@ class Limits:
         """
         return {
             name: measured[name] / limit - 1
-            for name, limit in self.values().items()
-            if limit is not None and name in measured
+            for name, limit in self.bounded.items()
+            if name in measured
         }
 
     def infeasible(self, measured: Mapping[str, float]) -> str | None:
         """Which limits are broken, in a sentence; None where all are kept."""
         broken = [
             f"{described(name, measured[name])}, more than --max-{_OPTIONS[name]} "
-            f"{described(name, self.values()[name] or 0.0)}"
+            f"{described(name, self.bounded[name])}"
             for name, excess in self.violations(measured).items()
             if excess > 0
         ]
@@ -161,9 +166,15 @@ def pareto_front(
     front = [
         (costs, record)
         for costs, record in scored
-        if not any(_dominates(other, costs) for other, _ in scored)
+        if not any(dominates(other, costs) for other, _ in scored)
     ]
     return [record for _, record in sorted(front, key=lambda pair: (pair[0], pair[1].number))]
+
+
+def to_measure(objectives: Sequence[Objective], limits: Limits) -> tuple[str, ...]:
+    """The facts that must be measured of each model."""
+    wanted = {objective.fact for objective in objectives} | limits.bounded.keys()
+    return tuple(name for name in limits.values() if name in wanted)
 
 
 def described(fact: str, value: float) -> str:
@@ -177,7 +188,9 @@ def described(fact: str, value: float) -> str:
             return f"{value:,.0f} parameters"
 
 
-def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+def dominates(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether of two tuples of costs, as long as each other, ``one`` is lower somewhere and higher
+    nowhere."""
     return one != other and all(mine <= theirs for mine, theirs in zip(one, other, strict=True))
 
 

@@ -9,9 +9,12 @@ runs/NAME/
   trials.jsonl           one TrialRecord a line, written as each trial ends
   winner.json            parameters and history of the retrained winner
   test.json              scores on the test images
-  predictions/           test.npz, trial-00007.npz (validation): labels, probabilities, names
+  ensemble.json          members of the ensemble, its scores on the test images; where one was made
+  predictions/           test.npz, ensemble.npz (test), trial-00007.npz (validation): labels,
+                         probabilities, names
   thumbnails/            000123.webp: some test images, by their row in predictions/test.npz
   model.keras            the exported model
+  ensemble.keras         the exported ensemble
   report.html, report.json
 """
 
@@ -66,6 +69,10 @@ class Run:
     @property
     def model(self) -> Path:
         return self.path / "model.keras"
+
+    @property
+    def ensemble(self) -> Path:
+        return self.path / "ensemble.keras"
 
     @property
     def report(self) -> Path:

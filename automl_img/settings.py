@@ -7,10 +7,18 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from automl_img.budget import Budget
 from automl_img.errors import SettingsError, did_you_mean
+from automl_img.objectives import Limits, Objective, parse_objectives
 
 DEFAULTS_FILE = "automl-img.toml"
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -38,6 +46,13 @@ class SearchSettings(BaseModel):
         out: the folder of all run folders.
         limit_per_class: at most so many images a class and split, a seeded part.
         class_weights: "balanced" weighs each class by the inverse of its frequency.
+        objective: "val_accuracy", alone or followed by some of latency, size and params, as in
+            "val_accuracy,latency": then the search looks for all trade-offs between them.
+        max_latency, max_size, max_params: the most that the exported model may need, as "20ms",
+            "10MB" and "1M"; None is no limit. What is beyond is not trained.
+        ensemble: average at most so many models of the search into a second exported one, 2 to 20;
+            None makes none.
+        stop_when_stale: end the search when a third of the budget brought nothing better.
         path_column, label_column, split_column: columns of a table; None finds them by name.
         weights_dir: a folder with ImageNet weight files, searched before the Keras cache.
         feature_cache: the disk that kept outputs of frozen backbones may take, as "20GB", "500MB"
@@ -62,6 +77,12 @@ class SearchSettings(BaseModel):
     out: str = "runs"
     limit_per_class: int | None = Field(default=None, ge=1)
     class_weights: Literal["balanced", "none"] = "none"
+    objective: str = "val_accuracy"
+    max_latency: str | None = None
+    max_size: str | None = None
+    max_params: str | None = None
+    ensemble: int | None = Field(default=None, ge=2, le=20)
+    stop_when_stale: bool = False
     path_column: str | None = None
     label_column: str | None = None
     split_column: str | None = None
@@ -72,6 +93,16 @@ class SearchSettings(BaseModel):
     def allowed(self) -> Budget:
         """``budget``, read."""
         return Budget.parse(self.budget)
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """``objective``, read."""
+        return parse_objectives(self.objective)
+
+    @property
+    def limits(self) -> Limits:
+        """``max_latency``, ``max_size`` and ``max_params``, read."""
+        return Limits.parse(self.max_latency, self.max_size, self.max_params)
 
     @property
     def feature_bytes(self) -> int:
@@ -89,6 +120,20 @@ class SearchSettings(BaseModel):
     def _is_a_budget(cls, value: Any) -> Any:
         if isinstance(value, str | int) and not isinstance(value, bool):
             Budget.parse(str(value))
+            return str(value)
+        return value
+
+    @field_validator("objective")
+    @classmethod
+    def _are_objectives(cls, text: str) -> str:
+        parse_objectives(text)
+        return text
+
+    @field_validator("max_latency", "max_size", "max_params", mode="before")
+    @classmethod
+    def _is_a_limit(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, str | int) and not isinstance(value, bool):
+            Limits.parse(**{str(info.field_name).removeprefix("max_"): str(value)})
             return str(value)
         return value
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Value = bool | int | float | str
@@ -80,6 +80,10 @@ class TrialSpec:
             since 1970; None sets no limit.
         instead: of a retraining: the folder of its trial, whose weights are taken where the
             deadline comes first.
+        keeps_best: whether the weights of the best epoch stay in ``folder``.
+        measures: facts of the exported model that are measured before anything is trained, by
+            their names in ``TrialRecord.serving``; empty for none.
+        limits: the most that these may be, by name; what is beyond is not trained.
     """
 
     number: int
@@ -100,6 +104,9 @@ class TrialSpec:
     precision: str = "float32"
     deadline: float | None = None
     instead: str | None = None
+    keeps_best: bool = False
+    measures: tuple[str, ...] = ()
+    limits: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -108,14 +115,15 @@ class TrialRecord:
 
     Attributes:
         number: the number in the study, from 0; numbers ascend but may have gaps.
-        state: complete, pruned (stopped by a rung or by the user) or failed.
+        state: complete, pruned (stopped by a rung or by the user, or never trained) or failed.
         stop_reason: "finished", "early stopping", "rung N" (N epochs), "budget" (it was used up),
-            "interrupted", "diverged", "out of memory" or "error".
+            "interrupted", "infeasible" (not trained, as its model breaks a limit), "diverged", "out
+            of memory" or "error".
         params: every active hyperparameter.
         seed: the trial's own.
         started, ended: seconds since 1970, UTC.
         epochs: results, in order of epochs.
-        error: the message of a failure, else None.
+        error: the message of a failure, or which limit is broken; else None.
         parameters: trainable and frozen parameters of the model; None when it was never built.
         ms_per_image: validation time of one image in milliseconds; None when never measured.
         graphs_traced: compiled functions that had to be traced anew for the trial, for training

@@ -123,7 +123,7 @@ def points_of(space: SearchSpace, count: int, seed: int) -> list[Params]:
     """The start set of ``space``, then random points, ``count`` in all; the first ones of more."""
     import optuna
 
-    from automl_img.search.sampler import suggest
+    from automl_img.search.arm import suggest
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))

@@ -192,7 +192,7 @@ def _bare(job: alone.Job, configurations: list[dict[str, Any]]) -> list[float]:
 def _job(folder: Path, images: frame.Images, trials: int) -> alone.Job:
     """What the others train: the arrays of ``images``, and the configurations of our grid."""
     from automl_img.models.hyperparameters import declared
-    from automl_img.search.sampler import grid
+    from automl_img.search.grid import grid
     from automl_img.space.presets import build_space, find_preset, read_preset
 
     ready = frame.prepared(images)

@@ -15,8 +15,11 @@ def export(
     to: Annotated[Path, typer.Option(help="The file to write, ending in .keras.")],
     run: Run = None,
     out: Out = RUNS,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="The ensemble of the run, not its winner.")
+    ] = False,
 ) -> None:
     """Write the model of a run to a file: uint8 images in, probabilities out."""
     from automl_img import api
 
-    say(str(api.export_model(to, run, out)))
+    say(str(api.export_model(to, run, out, ensemble)))

@@ -17,7 +17,7 @@ Run = Annotated[
 ]
 Out = Annotated[Path, typer.Option(help="The folder of all run folders.")]
 RUNS = Path("runs")
-_SPACE, _TRIAL, _DATA = "The space", "The trials", "The data"
+_SPACE, _TRIAL, _MODEL, _DATA = "The space", "The trials", "The model", "The data"
 
 
 def takes_settings(command: Callable[[dict[str, Any]], None]) -> Callable[..., None]:
@@ -100,6 +100,48 @@ def _search_options(
         str | None,
         typer.Option(
             help="balanced or none, against imbalance. [default: none]", rich_help_panel=_TRIAL
+        ),
+    ] = None,
+    stop_when_stale: Annotated[
+        bool | None,
+        typer.Option(
+            "--stop-when-stale",
+            help="End the search when a third of the budget brought nothing better.",
+            rich_help_panel=_TRIAL,
+        ),
+    ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            help="val_accuracy, or with latency, size or params a trade-off: val_accuracy,latency. "
+            "[default: val_accuracy]",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    max_latency: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="The most that the model may take for an image here, as 20ms.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    max_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="The largest file of the model, as 10MB.", rich_help_panel=_MODEL
+        ),
+    ] = None,
+    max_params: Annotated[
+        str | None,
+        typer.Option(metavar="COUNT", help="The most parameters, as 1M.", rich_help_panel=_MODEL),
+    ] = None,
+    ensemble: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Average at most N models of the search into a second one.",
+            rich_help_panel=_MODEL,
         ),
     ] = None,
     weights_dir: Annotated[

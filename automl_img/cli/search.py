@@ -37,6 +37,9 @@ def _say_result(verdict: Any, run: Any) -> None:
     say(f"Report:  {_short(run.report)}")
     if run.model.exists():
         say(f"Model:   {_short(run.model)}")
+    if together := run.read_json("ensemble.json"):
+        members, accuracy = len(together["members"]), together["test"]["accuracy"]
+        say(f"Ensemble: test accuracy {accuracy:.3f} with {members} models: {_short(run.ensemble)}")
 
 
 def _short(path: Path) -> str:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from automl_img.report.drawing import counted
-from automl_img.report.facts import Data, Scores, Search, Winner, known_epochs
+from automl_img.report.facts import Data, Ensemble, Scores, Search, Winner, known_epochs
 from automl_img.report.privacy import without_paths, without_paths_in
 from automl_img.runs import Predictions, Run
 from automl_img.trials import TrialRecord, TrialState
@@ -33,6 +33,7 @@ class Card:
         winner: the retrained winner.
         test: its scores on the test images.
         predictions: of the test images.
+        ensemble: the average of several models, where one was made.
         finalists: predictions of the best trials on the validation images, by number.
         thumbnails: WebP bytes by row of ``predictions``.
         groups: why each thumbnail was chosen, by row: "mistake", "unsure" or "random".
@@ -47,6 +48,7 @@ class Card:
     winner: Winner | None
     test: Scores | None
     predictions: Predictions | None
+    ensemble: Ensemble | None
     finalists: dict[int, Predictions]
     thumbnails: dict[int, bytes]
     groups: dict[int, str]
@@ -120,6 +122,7 @@ def load_card(run: Run) -> Card:
         winner=_tried(notes, "winner.json", lambda: Winner.read(winner) if winner else None, None),
         test=_tried(notes, "test.json", lambda: Scores.read(test) if test else None, None),
         predictions=predictions,
+        ensemble=_tried(notes, "ensemble.json", lambda: _ensemble(run), None),
         finalists=_tried(notes, "predictions", lambda: _finalists(run), {}),
         thumbnails=thumbnails,
         groups=_groups(run, predictions, thumbnails),
@@ -173,6 +176,13 @@ def _sound(predictions: Predictions | None) -> Predictions | None:
         raise ValueError("labels and probabilities do not fit together")
     names = predictions.names if len(predictions.names) == images else ("",) * images
     return Predictions(predictions.labels, np.nan_to_num(predictions.probabilities), names)
+
+
+def _ensemble(run: Run) -> Ensemble | None:
+    value = run.read_json("ensemble.json")
+    if value is None:
+        return None
+    return Ensemble.read(value, _sound(run.read_predictions("ensemble")))
 
 
 def _finalists(run: Run) -> dict[int, Predictions]:

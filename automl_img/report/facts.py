@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from automl_img.runs import Predictions
 from automl_img.trials import EpochResult, Params
 
 SPLITS = ("train", "validation", "test")
@@ -128,7 +129,14 @@ class Search:
 
 @dataclass(frozen=True)
 class Winner:
-    """The winning trial, trained again on training and validation images."""
+    """The winning trial, trained again on training and validation images.
+
+    Attributes:
+        retrained: False where there was no time for that, so that it is the model of its trial.
+        reason: why it won, to follow "as"; empty where that was not recorded.
+        accuracies: validation accuracy from each seed, by the number of the trial.
+        serving: what the exported model costs, where that was measured.
+    """
 
     number: int
     params: Params
@@ -137,6 +145,10 @@ class Winner:
     parameters: int | None = None
     ms_per_image: float | None = None
     history: tuple[EpochResult, ...] = ()
+    retrained: bool = True
+    reason: str = ""
+    accuracies: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    serving: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def read(cls, value: dict[str, Any]) -> Winner:
@@ -148,6 +160,13 @@ class Winner:
             parameters=value.get("parameters"),
             ms_per_image=value.get("ms_per_image"),
             history=tuple(EpochResult(**epoch) for epoch in known_epochs(value.get("history"))),
+            retrained=value.get("retrained") is not False,
+            reason=str(value.get("reason") or ""),
+            accuracies={
+                int(number): tuple(map(float, each))
+                for number, each in (value.get("accuracies") or {}).items()
+            },
+            serving={name: float(n) for name, n in (value.get("serving") or {}).items()},
         )
 
 
@@ -193,3 +212,23 @@ class Scores:
         """The interval of the score ``name``."""
         found = self.values.get(f"{name}_interval")
         return (float(found[0]), float(found[1])) if found else None
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """``ensemble.json``, with what it predicted.
+
+    Attributes:
+        members: (number of the trial, its weight).
+        test: scores on the test images.
+        predictions: of the test images.
+    """
+
+    members: tuple[tuple[int, float], ...]
+    test: Scores
+    predictions: Predictions | None
+
+    @classmethod
+    def read(cls, value: dict[str, Any], predictions: Predictions | None) -> Ensemble:
+        members = tuple((int(item["number"]), float(item["weight"])) for item in value["members"])
+        return cls(members, Scores.read(value["test"]), predictions)

@@ -27,6 +27,12 @@ def rank(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     usable = [record for record in records if record.best is not None]
     if not records:
         raise SearchError("the search was stopped before a trial ended; there is nothing to keep")
+    infeasible = [record for record in records if record.stop_reason == "infeasible"]
+    if not usable and infeasible:
+        raise SearchError(
+            f"the model must keep the limits, but none of {len(infeasible)} configurations does: "
+            f"of the last one {infeasible[-1].error}; raise the limit or search smaller networks"
+        )
     if not usable:
         errors = [record.error for record in records if record.error]
         why = f"; the first failed with: {errors[0]}" if errors else ""

@@ -14,18 +14,21 @@ from typing import Any
 from automl_img.events import EpochEnded, Listener, Notice, TrialEnded, TrialStarted
 from automl_img.runs import Run
 from automl_img.search.placement import MOST_WAITING, Placement
-from automl_img.search.rungs import Rungs, ladder_of
+from automl_img.search.rungs import Rungs, ladder_of, warmup_of
 from automl_img.search.sampler import Sampler, Suggestion
 from automl_img.search.spending import Spending
 from automl_img.search.stage import Stage
 from automl_img.training import checkpoint
 from automl_img.trials import EpochResult, Params, TrialRecord, TrialSpec, TrialState
 
+# Trials that may keep the weights of their best epoch, for an ensemble or in place of a retraining.
+MOST_WEIGHTS = 12
 _STATES = {
     "finished": TrialState.COMPLETE,
     "early stopping": TrialState.COMPLETE,
     "interrupted": TrialState.PRUNED,
     "budget": TrialState.PRUNED,
+    "infeasible": TrialState.PRUNED,
 }
 
 
@@ -69,6 +72,7 @@ class _Running:
             gpu_peak_bytes=self.facts.get("gpu_peak_bytes"),
             origin=self.suggestion.origin,
             repeat_of=self.suggestion.repeat_of,
+            serving=self.facts.get("serving"),
         )
 
 
@@ -105,6 +109,7 @@ class Conductor:
         self._stopping = stopping
         self._running: dict[str, _Running] = {}
         self._noted: set[str] = set()
+        self._best: list[TrialRecord] = []
 
     @property
     def stage(self) -> Stage:
@@ -253,7 +258,9 @@ class Conductor:
             return True
         params, epoch = trial.suggestion.params, trial.epochs[-1].epoch
         best = max(result.val_accuracy or 0.0 for result in trial.epochs)
-        return self._rungs.goes_on(trial.number, epoch, best, ladder_of(params), _warmup(params))
+        serving = trial.facts.get("serving")
+        ladder, warmup = ladder_of(params), warmup_of(params)
+        return self._rungs.goes_on(trial.number, epoch, best, ladder, warmup, serving)
 
     def end_all(self) -> None:
         """Keep the records of trials that were cut off with their executor."""
@@ -270,15 +277,24 @@ class Conductor:
         self._placement.end(trial_id)
         record = trial.record()
         if self.stage.kept:
-            # What a stopped trial kept to go on with is as large as its model.
-            checkpoint.remove(self._run.trial_folder(trial.number))
+            self._clear(record)
+            if record.stop_reason == "infeasible":
+                self._spending.infeasible()
             self._run.append_trial(record)
             self._sampler.tell(record)
             self._listener(TrialEnded(record))
         self.stage.ended(record)
 
+    def _clear(self, record: TrialRecord) -> None:
+        """Delete what a trial kept to go on with, as large as its model, and the best weights of
+        those that are not among the best few any more."""
+        checkpoint.remove(self._run.trial_folder(record.number))
+        self._best.append(record)
+        self._best.sort(key=_quality, reverse=True)
+        for beaten in self._best[MOST_WEIGHTS:]:
+            checkpoint.remove_best(self._run.trial_folder(beaten.number))
+        del self._best[MOST_WEIGHTS:]
 
-def _warmup(params: Params) -> int:
-    """Epochs in which a trial cannot be compared yet: a rising rate, or the head alone."""
-    names = ("optimizer.warmup_epochs", "fine_tune.head_epochs")
-    return sum(int(params.get(name, 0)) for name in names)
+
+def _quality(record: TrialRecord) -> tuple[float, float]:
+    return record.best.quality if record.best is not None else (-1.0, 0.0)

@@ -3,25 +3,73 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
-from automl_img.data.listing import LeftOut
-from automl_img.data.sealed import SealedTest
 from automl_img.evaluation.gallery import choose, write_thumbnails
 from automl_img.evaluation.scores import score
-from automl_img.events import Listener
+from automl_img.events import Listener, Notice, Phase
 from automl_img.export.keras import export_keras
-from automl_img.runs import Predictions, Run
+from automl_img.export.measure import measure_model
+from automl_img.objectives import to_measure
+from automl_img.runs import Predictions, Run, remove_folders
 from automl_img.search.choice import Choice
+from automl_img.search.ensemble import Ensemble, find_ensemble
+from automl_img.search.finals import Retraining
+from automl_img.search.inputs import write_left_out
+from automl_img.search.specs import WINNER, Specs
+from automl_img.search.spending import Spending
+from automl_img.training.final import load_final
 from automl_img.training.predict import predict_rows
 from automl_img.training.trainer import VALIDATION
 from automl_img.trials import TrialRecord
 
 FINALISTS = 5
+_ENSEMBLE = "ensemble"
+Timed = Callable[[str], AbstractContextManager[None]]
+
+
+def finish(
+    specs: Specs, retraining: Retraining, spending: Spending, listener: Listener, timed: Timed
+) -> None:
+    """Test the retrained winner, once, and export it; with it an ensemble where one was asked for.
+
+    Args:
+        timed: keeps the seconds that a step takes, by its name.
+
+    Raises:
+        SearchError: no trial was usable, or none could be retrained.
+        ExportError: the export does not predict as the trained model does; the rest is kept.
+    """
+    run, prepared, settings = specs.run, specs.prepared, specs.settings
+    choice, winner, again = retraining.result()
+    labels = prepared.index.labels[prepared.split.validation]
+    keep_validation_predictions(run, choice.trials, labels, prepared.names_of_validation)
+    classifier, rows, expected = load_final(run.path / WINNER)
+    serving = None
+    if facts := to_measure(settings.objectives, settings.limits):
+        serving = measure_model(classifier, "latency_ms" in facts).facts()
+        if broken := settings.limits.infeasible(serving):
+            listener(Notice(f"measured again at the end, {broken}"))
+    keep_winner(run, winner, again, choice, serving)
+    ensemble = None
+    if settings.ensemble is not None:
+        with timed(_ENSEMBLE):
+            ensemble = _ensemble(specs, labels, settings.ensemble, spending, listener)
+    with timed("test"):
+        listener(Phase(f"reading the {prepared.test.count:,} test images, once"))
+        evaluate_once(specs, classifier, ensemble, listener)
+    with timed("export"):
+        listener(Phase("exporting the model and comparing it with the trained one"))
+        samples, names = np.asarray(prepared.pixels.images[rows]), prepared.class_names
+        export_keras(classifier, names, run.model, samples, expected)
+        if ensemble is not None:
+            expected = predict_rows(ensemble.classifier, samples, np.arange(len(samples)))
+            export_keras(ensemble.classifier, names, run.ensemble, samples, expected)
+    remove_folders([run.path / "trials", run.path / WINNER])
 
 
 def keep_validation_predictions(
@@ -33,7 +81,9 @@ def keep_validation_predictions(
         labels: int64 (validation images,).
         names: their file names.
     """
-    for record in ranked[:FINALISTS]:
+    # A probe has seen a part of the images.
+    whole = [record for record in ranked if record.origin != "probe"]
+    for record in whole[:FINALISTS]:
         path = run.trial_folder(record.number) / VALIDATION
         if path.exists():
             with np.load(path, allow_pickle=False) as arrays:
@@ -41,11 +91,18 @@ def keep_validation_predictions(
             run.write_predictions(f"trial-{record.number:05d}", predictions)
 
 
-def keep_winner(run: Run, winner: TrialRecord, again: TrialRecord, choice: Choice) -> None:
+def keep_winner(
+    run: Run,
+    winner: TrialRecord,
+    again: TrialRecord,
+    choice: Choice,
+    serving: dict[str, float] | None = None,
+) -> None:
     """Write ``winner.json``.
 
     Args:
         again: how the retraining of ``winner`` went.
+        serving: what the exported model costs, where that was measured.
     """
     best = winner.best
     assert best is not None  # ``rank`` gives no other.
@@ -63,44 +120,41 @@ def keep_winner(run: Run, winner: TrialRecord, again: TrialRecord, choice: Choic
             "retrained": again.stop_reason != "budget",
             "reason": choice.reason,
             "accuracies": {str(number): each for number, each in choice.accuracies.items()},
+            "serving": serving,
         },
     )
 
 
 def evaluate_once(
-    run: Run,
-    model: Any,
-    sealed: SealedTest,
-    class_names: tuple[str, ...],
-    seed: int,
-    listener: Listener,
-) -> tuple[LeftOut, ...]:
-    """Open the test images, for the only time, and keep what the retrained ``model`` scores there.
-
-    Returns:
-        The test images that could not be decoded.
-    """
-    test = sealed.open(listener)
-    probabilities = predict_rows(model, test.images, np.arange(len(test.images)))
+    specs: Specs, classifier: Any, ensemble: Ensemble | None, listener: Listener
+) -> None:
+    """Open the test images, for the only time, and keep what the retrained model and the ensemble
+    score there."""
+    run, names = specs.run, specs.prepared.class_names
+    test = specs.prepared.test.open(listener)
+    every = np.arange(len(test.images))
+    probabilities = predict_rows(classifier, test.images, every)
     run.write_predictions("test", Predictions(test.labels, probabilities, test.names))
-    rows = choose(test.labels, probabilities, seed)
+    rows = choose(test.labels, probabilities, specs.settings.seed)
     write_thumbnails(run, test.images, rows)
-    run.write_json("test.json", score(test.labels, probabilities, class_names))
-    return test.left_out
+    run.write_json("test.json", score(test.labels, probabilities, names))
+    if ensemble is not None:
+        averaged = predict_rows(ensemble.classifier, test.images, every)
+        run.write_predictions(_ENSEMBLE, Predictions(test.labels, averaged, test.names))
+        scores = score(test.labels, averaged, names)
+        run.write_json("ensemble.json", {**ensemble.to_json(), "test": scores})
+    write_left_out(run, test.left_out)
 
 
-def export_winner(
-    run: Run, classifier: Any, class_names: tuple[str, ...], samples: Any, expected: Any
-) -> Path:
-    """Write ``model.keras`` and compare it with what the retrained model predicted.
-
-    Args:
-        classifier: from uint8 images to logits.
-        samples: uint8 (images, size, size, channels), none of them a test image.
-        expected: float32 (images, classes), the probabilities that the retraining ended with.
-
-    Raises:
-        ExportError: they differ.
-    """
-    export_keras(classifier, class_names, run.model, np.asarray(samples), expected)
-    return run.model
+def _ensemble(
+    specs: Specs, labels: np.ndarray, most: int, spending: Spending, listener: Listener
+) -> Ensemble | None:
+    """An ensemble, where there is time for one and one is better; else a notice says why not."""
+    if not spending.has_time_for(spending.reserve.after_retraining()):
+        listener(Notice("no ensemble: there is no time left for it"))
+        return None
+    listener(Phase("looking for an ensemble of models that are trained already"))
+    found = find_ensemble(specs.run, specs, labels, most)
+    if found is None:
+        listener(Notice("no ensemble: no average is better than the best model on validation"))
+    return found

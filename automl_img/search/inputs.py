@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from automl_img.data.listing import LeftOut
 from automl_img.data.prepare import Prepared
-from automl_img.files import replacing
+from automl_img.files import append_json_line, replacing
+from automl_img.runs import Run
 from automl_img.search.hardware import Resources, describe_hardware, describe_versions
 from automl_img.search.rungs import REDUCTION_FACTOR, Rungs
 from automl_img.settings import SearchSettings
@@ -62,6 +66,8 @@ def run_info(
             "reduction_factor": REDUCTION_FACTOR,
             "rungs": Rungs(settings.max_epochs).epochs,
             "dimensions": describe_space(space),
+            "objectives": [objective.name for objective in settings.objectives],
+            "limits": settings.limits.bounded,
         },
         "seconds": {},
     }
@@ -78,9 +84,17 @@ def command_of(settings: SearchSettings) -> str:
         elif isinstance(value, tuple):
             for item in value:
                 words += [option, str(item)]
+        elif value is True:
+            words.append(option)
         elif key != "data":
             words += [option, str(value)]
     return shlex.join(words)
+
+
+def write_left_out(run: Run, entries: Iterable[LeftOut]) -> None:
+    """Note images that are not used, with the reason."""
+    for entry in entries:
+        append_json_line(run.path / "left_out.jsonl", dataclasses.asdict(entry))
 
 
 def write_split(path: Path, prepared: Prepared) -> None:

@@ -9,6 +9,7 @@ from automl_img.events import Listener, Notice
 from automl_img.search.sampler import Sampler, Suggestion, own_seed
 from automl_img.search.specs import PROBE_EPOCHS, Specs
 from automl_img.search.spending import Part, Spending
+from automl_img.search.stale import Staleness
 from automl_img.search.start import FirstPoints
 from automl_img.trials import Origin, Params, TrialRecord, TrialSpec
 
@@ -32,6 +33,7 @@ class Proposals:
         specs: Specs,
         spending: Spending,
         listener: Listener,
+        staleness: Staleness | None = None,
     ) -> None:
         """
         Args:
@@ -39,6 +41,8 @@ class Proposals:
             kind: of the sampler: with "tpe" what it suggests follows from results, with "grid" it
                 suggests nothing beyond the points to try first.
             numbers: those of new trials.
+            staleness: says when nothing better is to be expected; None goes on to the end of the
+                budget.
         """
         self._sampler = sampler
         self._probes = deque(first.probes)
@@ -53,6 +57,7 @@ class Proposals:
         self._specs = specs
         self._spending = spending
         self._listener = listener
+        self._staleness = staleness
         self._spent = False
         self._told: set[str] = set()
 
@@ -65,7 +70,12 @@ class Proposals:
 
     @property
     def over(self) -> bool:
-        return self._spent or not self._spending.allows(self.part)
+        return self._spent or self._stale is not None or not self._spending.allows(self.part)
+
+    @property
+    def _stale(self) -> str | None:
+        """Why the search ends before its budget; a trial that still runs may change that."""
+        return None if self._staleness is None else self._staleness.why(self._spending.spent)
 
     def ask(self) -> Suggestion | None:
         if self._probes and self._probes_cost_too_much():
@@ -96,7 +106,9 @@ class Proposals:
         self._probing.discard(record.number)
         if record.origin == "probe" and record.best is not None:
             self._scores[str(record.params["backbone"])] = record.best.quality[0]
-        for sentence in self._sampler.dropped:
+        if self._staleness is not None:
+            self._staleness.ended(record, self._spending.spent)
+        for sentence in [*self._sampler.dropped, *filter(None, [self._stale])]:
             if sentence not in self._told:
                 self._told.add(sentence)
                 self._listener(Notice(sentence))

@@ -12,6 +12,8 @@ from automl_img.trials import EpochResult
 _REPORT = 6.0
 # Writing the exported model, reading it again and tracing it; beside what a trace takes.
 _EXPORT = 2.0
+# Building one member of an ensemble and taking its weights, beside what a trace takes.
+_MEMBER = 2.0
 # Trials whose validation accuracy is so close to the best may still win.
 _CLOSE = 0.02
 _FEWEST_REPEATS = 2
@@ -43,15 +45,24 @@ class _Course:
 class Reserve:
     """Estimates in seconds of wall time; generous, since a search must not run over its time."""
 
-    def __init__(self, train: int, validation: int, test: int, seconds_an_image: float) -> None:
+    def __init__(
+        self,
+        train: int,
+        validation: int,
+        test: int,
+        seconds_an_image: float,
+        members: int = 0,
+    ) -> None:
         """
         Args:
             train, validation, test: how many images there are.
             seconds_an_image: that reading and decoding took.
+            members: the most that the ensemble may have; 0 where none was asked for.
         """
         self._more = (train + validation) / max(train, 1)
         self._test = test
         self._seconds_an_image = seconds_an_image
+        self._members = members
         self._ms_per_image = 0.0
         self._courses: dict[int, _Course] = {}
 
@@ -77,10 +88,12 @@ class Reserve:
         return min(count * longest, most)
 
     def after_retraining(self) -> float:
-        """Test, export and report."""
+        """Test, export and report, of an ensemble too."""
         trace = max((course.trace for course in self._close()), default=0.0)
-        test = self._test * (self._seconds_an_image + self._ms_per_image / 1000)
-        return _MARGIN * (_EXPORT + trace + test) + _REPORT
+        forward = self._test * self._ms_per_image / 1000
+        single = _EXPORT + trace + self._test * self._seconds_an_image + forward
+        each = _MEMBER + trace + forward
+        return _MARGIN * (single + self._members * each) + _REPORT
 
     def _close(self) -> list[_Course]:
         """Trials that may win."""

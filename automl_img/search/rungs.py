@@ -6,12 +6,12 @@ different rates, and a slow starter is not a bad one. So each kind has a ladder 
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable
-
-import numpy as np
+from collections.abc import Iterable, Mapping, Sequence
 
 from automl_img.models.weights import find_variant
+from automl_img.objectives import Objective, dominates
 from automl_img.trials import Params, TrialRecord
 
 REDUCTION_FACTOR = 3
@@ -29,6 +29,12 @@ def ladder_of(params: Params) -> str:
     return "frozen" if whole else "fine-tuned"
 
 
+def warmup_of(params: Params) -> int:
+    """Epochs in which a trial cannot be compared yet: a rising rate, or the head alone."""
+    names = ("optimizer.warmup_epochs", "fine_tune.head_epochs")
+    return sum(int(params.get(name, 0)) for name in names)
+
+
 class Rungs:
     """Which trials may go on beyond which epoch.
 
@@ -38,15 +44,26 @@ class Rungs:
     Deviations from the paper: the best value so far counts, not the last one; nobody is judged on
     fewer than three values; one bracket.
 
+    Where a search has several objectives, a trial is ranked by how many others beat it in all of
+    them (Fonseca and Fleming 1993), so that one on the front always goes on; the idea of ranking
+    rungs by dominance is of https://arxiv.org/abs/2106.12639.
+
     Attributes:
         epochs: the rungs, ascending, all below ``max_epochs``.
         promotion: whether trials that stopped may go on.
     """
 
-    def __init__(self, max_epochs: int, grace: int | None = None, promotion: bool = False) -> None:
+    def __init__(
+        self,
+        max_epochs: int,
+        grace: int | None = None,
+        promotion: bool = False,
+        objectives: Sequence[Objective] = (),
+    ) -> None:
         """
         Args:
             grace: epochs at the first rung; None takes a ninth of ``max_epochs``, at least 2.
+            objectives: those of the search, the accuracy among them or not.
         """
         rung = max(2, max_epochs // REDUCTION_FACTOR**2) if grace is None else grace
         self.epochs: list[int] = []
@@ -54,7 +71,9 @@ class Rungs:
             self.epochs.append(rung)
             rung *= REDUCTION_FACTOR
         self.promotion = promotion
-        self._values: dict[tuple[str, int], dict[int, float]] = defaultdict(dict)
+        self._costs = [objective.fact for objective in objectives if objective.fact]
+        # What each trial reached, as costs: the lower the better.
+        self._values: dict[tuple[str, int], dict[int, tuple[float, ...]]] = defaultdict(dict)
         self._paused: dict[int, tuple[str, int]] = {}
 
     def rebuild(self, records: Iterable[TrialRecord]) -> None:
@@ -63,24 +82,30 @@ class Rungs:
             for rung in self.epochs:
                 if len(record.epochs) >= rung and record.origin not in ("probe", "repeat"):
                     reached = [result.val_accuracy or 0.0 for result in record.epochs[:rung]]
-                    self._values[ladder_of(record.params), rung][record.number] = max(reached)
+                    reached_by_all = self._values[ladder_of(record.params), rung]
+                    reached_by_all[record.number] = self._as_costs(max(reached), record.serving)
 
     def goes_on(
-        self, number: int, epoch: int, best: float, ladder: str = "", warmup: int = 0
+        self,
+        number: int,
+        epoch: int,
+        best: float,
+        ladder: str = "",
+        warmup: int = 0,
+        serving: Mapping[str, float] | None = None,
     ) -> bool:
         """Whether trial ``number`` may train beyond ``epoch``, where its best value is ``best``.
 
         Args:
             ladder: the kind of trials that it is compared with.
             warmup: epochs in which the trial is not compared.
+            serving: what its exported model costs; see ``automl_img.trials.TrialRecord``.
         """
         if epoch not in self.epochs or epoch <= warmup:
             return True
         values = self._values[ladder, epoch]
-        values[number] = best
-        if len(values) < _FEWEST_VALUES:
-            return True
-        if best >= self._cut(ladder, epoch):
+        values[number] = self._as_costs(best, serving)
+        if len(values) < _FEWEST_VALUES or self._among_the_best(number, ladder, epoch):
             return True
         if self.promotion:
             self._paused[number] = ladder, epoch
@@ -93,15 +118,20 @@ class Rungs:
         """
         candidates = []
         for number, (ladder, rung) in self._paused.items():
-            value = self._values[ladder, rung][number]
-            if value >= self._cut(ladder, rung):
-                candidates.append((rung, value, -number))
+            if self._among_the_best(number, ladder, rung):
+                lowest = self._values[ladder, rung][number][0]
+                candidates.append((rung, -lowest, -number))
         if not candidates:
             return None
         number = -max(candidates)[2]
         del self._paused[number]
         return number
 
-    def _cut(self, ladder: str, rung: int) -> float:
-        values = list(self._values[ladder, rung].values())
-        return float(np.quantile(values, 1 - 1 / REDUCTION_FACTOR))
+    def _as_costs(self, best: float, serving: Mapping[str, float] | None) -> tuple[float, ...]:
+        return -best, *((serving or {}).get(fact, math.inf) for fact in self._costs)
+
+    def _among_the_best(self, number: int, ladder: str, rung: int) -> bool:
+        """Whether fewer than a third of those that reached the rung are better."""
+        values = self._values[ladder, rung]
+        better = sum(dominates(other, values[number]) for other in values.values())
+        return better < len(values) / REDUCTION_FACTOR

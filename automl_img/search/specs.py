@@ -13,6 +13,7 @@ from automl_img.data.cache import cache_root
 from automl_img.data.prepare import Prepared
 from automl_img.files import replacing
 from automl_img.models.signature import signature
+from automl_img.objectives import to_measure
 from automl_img.runs import Run
 from automl_img.settings import SearchSettings
 from automl_img.trials import Params, TrialRecord, TrialSpec
@@ -73,6 +74,10 @@ class Specs:
             feature_bytes=settings.feature_bytes,
             precision=self.precision,
             deadline=deadline,
+            # There may be no time to train the winner again; an ensemble needs no training.
+            keeps_best=deadline is not None or settings.ensemble is not None,
+            measures=to_measure(settings.objectives, settings.limits),
+            limits=settings.limits.bounded,
         )
 
     def probe(self, trial: Suggestion, deadline: float | None = None) -> TrialSpec:
@@ -94,6 +99,8 @@ class Specs:
             max_epochs=best.epoch,
             class_weights=self._class_weights(("train", "validation")),
             learning_rates=tuple(result.learning_rate for result in winner.epochs[: best.epoch]),
+            keeps_best=False,
+            measures=(),
             folder=str(self.run.path / WINNER),
             instead=str(self.run.trial_folder(winner.number)),
         )

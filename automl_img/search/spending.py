@@ -35,6 +35,7 @@ class Spending:
         self._elapsed = elapsed
         self._trials = 0
         self._epochs = 0
+        self._infeasible = 0
 
     @property
     def repeats(self) -> int:
@@ -58,6 +59,17 @@ class Spending:
         """Count a trial."""
         self._trials += 1
 
+    def infeasible(self) -> None:
+        """Give back a trial that was counted and not trained, as its model breaks a limit.
+
+        So many as the budget has trials are free, so that a search of limits that nothing keeps
+        ends too; of a budget of epochs each costs one.
+        """
+        self._infeasible += 1
+        self._epochs += 1
+        if self._infeasible <= self.budget.amount:
+            self._trials -= 1
+
     def trained(self) -> None:
         """Count an epoch of a trial."""
         self._epochs += 1
@@ -71,6 +83,11 @@ class Spending:
         """
         needs = {"trials": float(trials), "epochs": float(epochs), "seconds": seconds}
         return self._used() + needs[self.budget.unit] <= self._limit(part)
+
+    def has_time_for(self, seconds: float) -> bool:
+        """Whether so much wall time is left of the whole budget."""
+        most = self.budget.seconds
+        return most is None or self._elapsed() + seconds <= most
 
     def used_up(self, part: Part) -> bool:
         """Whether running trials have to end."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
+
+Direction = Literal["maximize", "minimize"]
 
 
 def open_studies(path: Path) -> list[optuna.Study]:
     """The studies in the SQLite file ``path``."""
     storage = open_storage(path)
     names = [summary.study_name for summary in optuna.get_all_study_summaries(storage)]
-    return [study_in(storage, name) for name in names]
+    return [optuna.load_study(study_name=name, storage=storage) for name in names]
 
 
 class _Connection(sqlite3.Connection):
@@ -36,7 +39,10 @@ def open_storage(path: Path) -> optuna.storages.RDBStorage:
     return optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": options})
 
 
-def study_in(storage: optuna.storages.RDBStorage, name: str) -> optuna.Study:
+def study_in(
+    storage: optuna.storages.RDBStorage, name: str, directions: Sequence[Direction]
+) -> optuna.Study:
+    """The study ``name``; created, with a direction for each objective, where there is none."""
     return optuna.create_study(
-        storage=storage, study_name=name, direction="maximize", load_if_exists=True
+        storage=storage, study_name=name, directions=directions, load_if_exists=True
     )

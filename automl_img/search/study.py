@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import importlib
 import itertools
@@ -16,22 +15,23 @@ from typing import TYPE_CHECKING, Any
 
 from automl_img.data.prepare import Prepared, prepare
 from automl_img.events import Listener, Notice, Phase, SearchStarted, ignore
-from automl_img.files import append_json_line, write_text
+from automl_img.files import write_text
 from automl_img.models.hyperparameters import declared
 from automl_img.models.weights import weights_of_space
-from automl_img.runs import Run, check_free, create_run, remove_folders
+from automl_img.runs import Run, check_free, create_run
 from automl_img.search.finals import Repeats, Retraining
 from automl_img.search.grid import LARGEST_GRID, grid
 from automl_img.search.hardware import Resources, share
 from automl_img.search.history import best_of_runs, facts_of, resolve
-from automl_img.search.inputs import run_info, write_split
+from automl_img.search.inputs import run_info, write_left_out, write_split
 from automl_img.search.interrupts import Interrupt, catching_interrupts
 from automl_img.search.placement import Placement
 from automl_img.search.proposals import Proposals
 from automl_img.search.reserve import Reserve
 from automl_img.search.rungs import Rungs
-from automl_img.search.specs import WINNER, Specs
+from automl_img.search.specs import Specs
 from automl_img.search.spending import Spending
+from automl_img.search.stale import Staleness
 from automl_img.search.start import FirstPoints, GridPoints, StartPoints
 from automl_img.settings import SearchSettings, check
 from automl_img.space.dimensions import SearchSpace
@@ -135,6 +135,8 @@ class _Study:
             run_info(settings, space, resources, prepared, name, started),
         )
         self.specs = Specs(settings, prepared, self.run, weights, resources.precision)
+        self.rungs = Rungs(settings.max_epochs, objectives=settings.objectives)
+        self.spending = Spending(settings.allowed, self._reserve(), self._elapsed)
 
     def run_to_the_end(self) -> Run:
         """Search, retrain, test, export, report; each step keeps what it did."""
@@ -160,7 +162,7 @@ class _Study:
         prepared, path = self.prepared, self.run.path
         write_text(path / "space.yaml", space_yaml(self.space))
         write_split(path / "split.csv", prepared)
-        self._leave_out(prepared.left_out)
+        write_left_out(self.run, prepared.left_out)
         self.specs.write_rows()
 
     def _search(self, interrupt: Interrupt) -> Retraining:
@@ -173,10 +175,17 @@ class _Study:
 
         settings, resources = self.settings, self.resources
         with self._timed("search"):
-            sampler = Sampler(self.run.study, self.space, settings.sampler, settings.seed)
+            sampler = Sampler(
+                self.run.study,
+                self.space,
+                settings.sampler,
+                settings.seed,
+                settings.objectives,
+                settings.limits,
+            )
             numbers = itertools.count(sampler.next_number)
-            spending = Spending(settings.allowed, self._reserve(), self._elapsed)
-            proposals = self._proposals(sampler, numbers, spending)
+            spending = self.spending
+            proposals = self._proposals(sampler, numbers)
             validation = len(self.prepared.split.validation)
             common = self.run.trials, numbers, settings.seed, self.specs, spending, self.listener
             retraining = Retraining(
@@ -187,7 +196,7 @@ class _Study:
                 self.run,
                 (proposals, Repeats(*common), retraining),
                 sampler,
-                Rungs(settings.max_epochs),
+                self.rungs,
                 spending,
                 _placement(resources),
                 self.specs.graph,
@@ -196,9 +205,12 @@ class _Study:
             )
             with closing(sampler), local_ray(resources):
                 run_trials(conductor, self.run, resources, self.listener)
+        if retraining.done is not None:
+            _, again = retraining.done
+            self.seconds["retrain"] = round(again.ended - again.started, 2)
         return retraining
 
-    def _proposals(self, sampler: Sampler, numbers: Iterator[int], spending: Spending) -> Proposals:
+    def _proposals(self, sampler: Sampler, numbers: Iterator[int]) -> Proposals:
         """What the search tries."""
         settings, space = self.settings, self.space
         if settings.sampler == "grid":
@@ -210,7 +222,14 @@ class _Study:
         if first.probes:
             self.specs.write_probe_rows()
         return Proposals(
-            sampler, first, settings.sampler, numbers, self.specs, spending, self.listener
+            sampler,
+            first,
+            settings.sampler,
+            numbers,
+            self.specs,
+            self.spending,
+            self.listener,
+            Staleness(self.rungs.epochs) if settings.stop_when_stale else None,
         )
 
     def _warm_points(self) -> list[Params]:
@@ -224,7 +243,8 @@ class _Study:
     def _reserve(self) -> Reserve:
         split = self.prepared.split
         each = self.prepared.pixels.seconds_an_image
-        return Reserve(len(split.train), len(split.validation), len(split.test), each)
+        parts = len(split.train), len(split.validation), len(split.test)
+        return Reserve(*parts, each, self.settings.ensemble or 0)
 
     def _elapsed(self) -> float:
         """Seconds since the search was asked for."""
@@ -233,45 +253,15 @@ class _Study:
     def _finish(self, retraining: Retraining) -> None:
         """The retrained winner: tested once, then exported."""
         self.listener(Phase("loading TensorFlow, to test the winner"))
-        from automl_img.search import finalists
-        from automl_img.training.final import load_final
+        from automl_img.search.finalists import finish
 
-        prepared, run = self.prepared, self.run
-        choice, winner, again = retraining.result()
-        labels = prepared.index.labels[prepared.split.validation]
-        finalists.keep_validation_predictions(
-            run, choice.trials, labels, prepared.names_of_validation
-        )
-        finalists.keep_winner(run, winner, again, choice)
-        self.seconds["retrain"] = round(again.ended - again.started, 2)
-        classifier, rows, expected = load_final(run.path / WINNER)
-        with self._timed("test"):
-            self.listener(Phase(f"reading the {prepared.test.count:,} test images, once"))
-            left_out = finalists.evaluate_once(
-                run,
-                classifier,
-                prepared.test,
-                prepared.class_names,
-                self.settings.seed,
-                self.listener,
-            )
-            self._leave_out(left_out)
-        with self._timed("export"):
-            self.listener(Phase("exporting the model and comparing it with the trained one"))
-            finalists.export_winner(
-                run, classifier, prepared.class_names, prepared.pixels.images[rows], expected
-            )
-        remove_folders([run.path / "trials", run.path / WINNER])
+        finish(self.specs, retraining, self.spending, self.listener, self._timed)
 
     def _report(self) -> None:
         from automl_img.report.render import write_report
 
         self.listener(Phase("writing the report"))
         write_report(self.run)
-
-    def _leave_out(self, entries: Any) -> None:
-        for entry in entries:
-            append_json_line(self.run.path / "left_out.jsonl", dataclasses.asdict(entry))
 
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:

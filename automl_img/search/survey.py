@@ -19,6 +19,7 @@ from automl_img.errors import SearchError, TrialFailed
 from automl_img.events import Listener, Phase, Progress
 from automl_img.models import backbones
 from automl_img.plugins import leaves
+from automl_img.search.arm import AT_RANDOM, AT_RANDOM_OF_SEVERAL
 from automl_img.search.costs import Costs, Group, group_of, to_measure
 from automl_img.search.forecast import Candidate
 from automl_img.search.grid import grid
@@ -34,8 +35,6 @@ from automl_img.trials import Params
 
 # Configurations whose cost is told; what a sampler suggests is spread like these.
 _SAMPLE = 100
-# Trials that TPE suggests at random before it begins to learn; see ``sampler``.
-AT_RANDOM, AT_RANDOM_OF_SEVERAL = 10, 5
 # After so many seconds no other configuration is measured.
 _MOST_SECONDS = 240.0
 

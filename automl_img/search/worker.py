@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from automl_img.errors import OutOfMemory, TrialFailed
 from automl_img.files import write_text
+from automl_img.models.signature import signature
+from automl_img.objectives import Limits
 from automl_img.search.growth import Growth
 from automl_img.search.hardware import Resources
 from automl_img.trials import TrialSpec
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 MEMORY = "AUTOML_IMG_WORKER_BYTES"
 # In the folder of a trial: it has sent away a process that had grown.
 _MOVED = "moved"
-
-
+# What was measured of exported models, by the signature of their networks.
+_measured: dict[str, dict[str, float]] = {}
 _NO_TIME = (
     "there was no time to train the winner again, so it is the model of its trial, which has not "
     "seen the validation images"
@@ -90,11 +92,15 @@ def _train(spec: TrialSpec) -> None:
     _leave_if_too_large(spec, graphs, growth)
     from automl_img.training.trainer import Trainer
 
+    serving = _serving(spec) if spec.measures else None
+    if serving and (broken := Limits(**spec.limits).infeasible(serving)):
+        _report(0, ended="infeasible", error=broken, serving=serving)
+        return
     trainer = Trainer(spec, graphs)
     epoch = 0
     for result in trainer.epochs():
         epoch = result.epoch
-        _report(epoch, result=dataclasses.asdict(result), **_facts(trainer))
+        _report(epoch, result=dataclasses.asdict(result), serving=serving, **_facts(trainer))
     if spec.train_on_all:
         from automl_img.training.final import keep_final
 
@@ -103,6 +109,19 @@ def _train(spec: TrialSpec) -> None:
             trainer.notice = _NO_TIME if taken else trainer.notice
         keep_final(trainer)
     _report(epoch, ended=trainer.stop_reason, **_facts(trainer))
+
+
+def _serving(spec: TrialSpec) -> dict[str, float]:
+    """What the exported model of a trial will cost, which its network decides and no training."""
+    from automl_img.export.measure import measure_serving
+    from automl_img.training.inputs import TrialImages
+
+    facts = TrialImages(spec).facts(spec)
+    network = signature(spec.params, facts.flips, facts.channels)
+    if network not in _measured:
+        latency = "latency_ms" in spec.measures
+        _measured[network] = measure_serving(spec.params, facts, spec.weights, latency).facts()
+    return _measured[network]
 
 
 def _leave_if_too_large(spec: TrialSpec, graphs: GraphCache, growth: Growth) -> None:

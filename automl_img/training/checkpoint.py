@@ -78,7 +78,13 @@ def restore_best(folder: Path, weights: list[Any]) -> bool:
 
 
 def remove(folder: Path) -> None:
+    """Delete what a trial kept to go on with."""
     (folder / FILE).unlink(missing_ok=True)
+
+
+def remove_best(folder: Path) -> None:
+    """Delete the weights of the best epoch."""
+    (folder / BEST).unlink(missing_ok=True)
 
 
 def _assign(values: list[np.ndarray], variables: list[Any]) -> bool:

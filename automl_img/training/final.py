@@ -1,4 +1,5 @@
-"""The model that a retraining ends with, kept so that another process can test and export it."""
+"""Trained models from files: what a retraining ends with, kept so that another process can test
+and export it; and what a trial had learnt by its best epoch."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import numpy as np
 from automl_img.files import replacing
 from automl_img.training.predict import predict_rows
 from automl_img.training.trainer import Trainer
+from automl_img.trials import TrialSpec
 
 # In the folder of the retraining.
 MODEL = "classifier.keras"
@@ -39,3 +41,12 @@ def load_final(folder: Path) -> tuple[Any, np.ndarray, np.ndarray]:
     classifier = keras.models.load_model(folder / MODEL, compile=False, safe_mode=True)
     with np.load(folder / _SAMPLES, allow_pickle=False) as arrays:
         return classifier, arrays["rows"], arrays["probabilities"]
+
+
+def best_of_trial(spec: TrialSpec) -> Any:
+    """The classifier of a trial that has ended, from uint8 images to logits, with the weights of
+    its best epoch, which are still in its folder."""
+    trainer = Trainer(spec)
+    if not trainer.take_best_of(Path(spec.folder)):
+        raise RuntimeError(f"{spec.folder} has no weights of its trial")
+    return trainer.serving

@@ -196,8 +196,7 @@ class Trainer:
         if len(probabilities) and all(result.quality > old.quality for old in self.results):
             with replacing(self.folder / VALIDATION) as temporary:
                 np.savez(temporary, probabilities=probabilities)
-            if self.spec.deadline is not None:
-                # There may be no time to train the winner again.
+            if self.spec.keeps_best:
                 checkpoint.save_best(self.folder, self._weights(), result.epoch)
         return result
 
@@ -209,7 +208,7 @@ class Trainer:
         """Have the weights that a trial of the same hyperparameters had after its best epoch.
 
         Args:
-            folder: of that trial, which had a deadline.
+            folder: of that trial, which kept its best weights.
 
         Returns:
             False, with the weights as they were, where none were kept.

@@ -8,6 +8,7 @@ asks for it, and a file of the best weights so far, written as soon as they are 
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -131,6 +132,34 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
         value = float((logs or {}).get("val_accuracy", 0.0))
         seconds = time.time() - self._task.began
         append_json_line(self._task.progress, {"seconds": seconds, "val_accuracy": value})
+
+
+class Clock(keras.callbacks.Callback):  # type: ignore[misc]
+    """Trains until the time is over, to the last epoch that fits."""
+
+    def __init__(self, task: Task, rate: float | None = None, share: float = 1.0) -> None:
+        """
+        Args:
+            rate: falls from here along a cosine that ends with the time; None leaves the rate.
+            share: of the time of the task, after which it is over.
+        """
+        super().__init__()
+        self._began, self._seconds, self._rate = task.began, share * task.seconds, rate
+        self._epoch_began = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._epoch_began = self._spent()
+        if self._rate is not None:
+            part = min(1.0, self._epoch_began / self._seconds)
+            self.model.optimizer.learning_rate = 0.5 * self._rate * (1 + math.cos(math.pi * part))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        spent = self._spent()
+        if 2 * spent - self._epoch_began > self._seconds:
+            self.model.stop_training = True
+
+    def _spent(self) -> float:
+        return time.time() - self._began
 
 
 class KeepBest(keras.callbacks.Callback):  # type: ignore[misc]

@@ -1,7 +1,7 @@
 """One simulated search: workers in virtual time, around our own rungs, race and samplers.
 
 What decides is the project's own code: ``automl_img.search.rungs``, ``automl_img.search.race`` and
-the samplers as ``automl_img.search.sampler`` builds them. What is made up is the clock and what
+the samplers as ``automl_img.search.arm`` builds them. What is made up is the clock and what
 the trials give.
 """
 
@@ -15,8 +15,9 @@ import numpy as np
 import optuna
 from optuna.trial import TrialState
 
-from automl_img.search import sampler as samplers
-from automl_img.search.rungs import Rungs, ladder_of
+from automl_img.search.arm import optuna_sampler, suggest
+from automl_img.search.rungs import Rungs, ladder_of, warmup_of
+from automl_img.search.sampler import families_of
 from automl_img.search.start import start_set
 from automl_img.trials import Params
 from simulation.strategies import Racing, Strategy, racing
@@ -126,7 +127,7 @@ class _Search:
         if trial.epoch == self._task.max_epochs or trial.epoch - trial.best_epoch >= patience:
             return self._end(trial, TrialState.COMPLETE)
         if self._strategy.stopping and not self._rungs.goes_on(
-            trial.number, trial.epoch, trial.best, trial.ladder, _warmup(trial.params)
+            trial.number, trial.epoch, trial.best, trial.ladder, warmup_of(trial.params)
         ):
             self._paused[trial.number] = trial
             return self._end(trial, TrialState.PRUNED)
@@ -159,7 +160,7 @@ class _Points:
         self._task, self._kind = task, strategy.sampler
         self._rng = np.random.default_rng(seed)
         self._shuffled: list[Params] = []
-        families = samplers.families_of(task.space)
+        families = families_of(task.space)
         self._race: Racing | None = None
         if len(families) > 1 and strategy.race not in ("none", "in turn"):
             self._race = racing(strategy.race, tuple(families))
@@ -170,7 +171,7 @@ class _Points:
         self._studies = {}
         for place, name in enumerate(self._spaces):
             own = int(np.random.SeedSequence([seed, place]).generate_state(1)[0])
-            chooser = samplers._optuna_sampler(kind, own, len(self._spaces))
+            chooser = optuna_sampler(kind, own, len(self._spaces))
             self._studies[name] = optuna.create_study(direction="maximize", sampler=chooser)
         self._start = start_set(task.space) if strategy.start else []
         turns = [list(families)] * _TURNS if strategy.race == "in turn" else []
@@ -191,7 +192,7 @@ class _Points:
             backbones = self._families[self._turns.pop(0)]["backbone"].grid(1)
             study.enqueue_trial({"backbone": backbones[self._rng.integers(len(backbones))]})
         asked = study.ask()
-        return samplers.suggest(space, asked), family, asked
+        return suggest(space, asked), family, asked
 
     def ended(self, family: str, asked: optuna.Trial, score: float, state: TrialState) -> None:
         """How a trial went: its best accuracy, 0 where it failed."""
@@ -222,9 +223,3 @@ class _Points:
         return next(
             name for name in self._spaces if self._spaces[name]["backbone"].contains(backbone)
         )
-
-
-def _warmup(params: Params) -> int:
-    """Epochs in which a trial is not compared yet, as in ``automl_img.search.conductor``."""
-    names = ("optimizer.warmup_epochs", "fine_tune.head_epochs")
-    return sum(int(params.get(name, 0)) for name in names)

@@ -14,7 +14,7 @@ from automl_img.errors import SearchError
 from automl_img.events import EpochEnded, Event, Notice, TrialEnded, TrialStarted
 from automl_img.runs import Run, create_run
 from automl_img.search.choice import rank
-from automl_img.search.conductor import Conductor
+from automl_img.search.conductor import MOST_WEIGHTS, Conductor
 from automl_img.search.placement import Placement
 from automl_img.search.proposals import Proposals
 from automl_img.search.reserve import Reserve
@@ -23,6 +23,7 @@ from automl_img.search.sampler import Sampler, Suggestion
 from automl_img.search.specs import Specs
 from automl_img.search.spending import Part, Spending
 from automl_img.search.storage import open_studies
+from automl_img.training import checkpoint
 from automl_img.trials import Origin, Params, TrialRecord, TrialSpec, TrialState
 from tests.search.spaces import epoch, record, space
 
@@ -442,3 +443,49 @@ def test_probes_take_a_fifth_of_the_budget_at_the_most(tmp_path: Path) -> None:
     origins = [trial.origin for trial in search.run.trials()]
     assert origins == ["probe", "sampler", "sampler"]
     assert any("no probe of resnet50, xception" in str(event) for event in search.events)
+
+
+def test_a_model_beyond_a_limit_is_no_trial_of_the_budget_and_is_kept_with_the_reason(
+    tmp_path: Path,
+) -> None:
+    search = Search(tmp_path, 2)
+    search.conductor.next("a")
+    search.finish("a", "infeasible", error="needs 2 MB", serving={"size_bytes": 2e6})
+    for trial in "bc":
+        assert search.conductor.next(trial) is not None
+        search.report(trial, 1, 0.5)
+        search.finish(trial)
+    assert search.conductor.next("d") is None
+    first = search.run.trials()[0]
+    assert (first.state, first.stop_reason, first.error) == (
+        TrialState.PRUNED,
+        "infeasible",
+        "needs 2 MB",
+    )
+    assert first.serving == {"size_bytes": 2e6}
+
+
+def test_a_search_ends_where_every_model_is_beyond_a_limit(tmp_path: Path) -> None:
+    search = Search(tmp_path, 3)
+    names = itertools.count()
+    while search.conductor.next(name := str(next(names))) is not None:
+        search.finish(name, "infeasible", error="needs 2 MB")
+    # As many as the budget has are free.
+    assert len(search.run.trials()) == 6
+    with pytest.raises(SearchError, match="none of 6 configurations does: of the last one needs"):
+        rank(search.run.trials())
+
+
+def test_only_the_best_few_trials_keep_their_weights(tmp_path: Path) -> None:
+    search = Search(tmp_path, MOST_WEIGHTS + 2)
+    for number in range(MOST_WEIGHTS + 2):
+        name = str(number)
+        search.conductor.next(name)
+        kept = search.run.trial_folder(number) / checkpoint.BEST
+        kept.parent.mkdir(parents=True)
+        kept.write_bytes(b"weights")
+        # The first and the third are the worst.
+        search.report(name, 1, 0.1 if number in (0, 2) else 0.5 + number / 100)
+        search.finish(name)
+    left = {int(path.parent.name) for path in search.run.path.rglob(checkpoint.BEST)}
+    assert left == set(range(MOST_WEIGHTS + 2)) - {0, 2}

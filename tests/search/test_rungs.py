@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from automl_img.objectives import parse_objectives
 from automl_img.search.rungs import Rungs, ladder_of
 from automl_img.trials import Origin, Params
 from tests.search.spaces import record
@@ -119,3 +120,19 @@ def test_the_best_value_so_far_counts_not_the_last() -> None:
     rungs.rebuild(record(number, values) for number, values in enumerate(best_first))
     assert not rungs.goes_on(3, 2, 0.5, "from scratch")
     assert rungs.goes_on(4, 2, 0.9, "from scratch")
+
+
+def test_with_a_second_objective_the_cheapest_goes_on_though_it_is_the_least_accurate() -> None:
+    rungs = Rungs(6, objectives=parse_objectives("val_accuracy,latency"))
+    for number, (accuracy, latency) in enumerate([(0.9, 9.0), (0.8, 8.0), (0.85, 9.5)]):
+        rungs.goes_on(number, 2, accuracy, serving={"latency_ms": latency})
+    assert rungs.goes_on(3, 2, 0.1, serving={"latency_ms": 1.0})
+    # Beaten in both by all of the first three.
+    assert not rungs.goes_on(4, 2, 0.05, serving={"latency_ms": 10.0})
+
+
+def test_with_one_objective_what_a_model_costs_changes_nothing() -> None:
+    rungs = Rungs(6)
+    for number, accuracy in enumerate([0.9, 0.8, 0.85]):
+        rungs.goes_on(number, 2, accuracy, serving={"latency_ms": 9.0})
+    assert not rungs.goes_on(3, 2, 0.1, serving={"latency_ms": 1.0})

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from optuna.trial import TrialState as OptunaState
 from optuna_dashboard import wsgi
 
 from automl_img.errors import SettingsError
+from automl_img.objectives import Limits, parse_objectives
 from automl_img.search.grid import grid
 from automl_img.search.sampler import Sampler
 from automl_img.search.start import start_set
@@ -239,3 +241,45 @@ def test_a_family_that_is_worse_is_given_up_and_stays_so_when_the_study_is_reope
     assert again.next_number == 18
     asked = [again.ask(number) for number in range(18, 24)]
     assert all(one is not None and one.params["backbone"] != "vgg19" for one in asked)
+
+
+def test_with_limits_the_sampler_learns_to_keep_them(tmp_path: Path) -> None:
+    wide = space({"cnn.filters": "8..64", "optimizer.learning_rate": "1e-4..1e-1:log"})
+    limits = Limits(parameters=20_000)
+    sampler = Sampler(tmp_path / "study.db", wide, "tpe", 0, limits=limits)
+    kept = []
+    for number in range(40):
+        suggestion = sampler.ask(number)
+        assert suggestion is not None
+        filters = int(suggestion.params["cnn.filters"])
+        serving = {"parameters": 1000.0 * filters}
+        inside = filters <= 20
+        kept.append(inside)
+        # The larger, the better: without limits a sampler would go up.
+        made = record(number, (filters / 64,) if inside else (), params=suggestion.params)
+        state = made.state if inside else TrialState.PRUNED
+        sampler.tell(dataclasses.replace(made, state=state, serving=serving))
+    # At random one in five would.
+    assert sum(kept[10:]) > 0.6 * 30
+    sampler.close()
+
+
+def test_a_study_of_two_objectives_finds_both_ends_of_the_front(tmp_path: Path) -> None:
+    wide = space({"cnn.filters": "8..64", "optimizer.learning_rate": "1e-4..1e-1:log"})
+    objectives = parse_objectives("val_accuracy,latency")
+    sampler = Sampler(tmp_path / "study.db", wide, "tpe", 0, objectives)
+    for number in range(30):
+        suggestion = sampler.ask(number)
+        assert suggestion is not None
+        filters = int(suggestion.params["cnn.filters"])
+        sampler.report(number, epoch(1, filters / 64))
+        made = record(number, (filters / 64,), params=suggestion.params)
+        stopped = TrialState.PRUNED if number % 3 == 0 else TrialState.COMPLETE
+        serving = {"latency_ms": float(filters)}
+        sampler.tell(dataclasses.replace(made, state=stopped, serving=serving))
+    sampler.close()
+    [study] = open_studies(tmp_path / "study.db")
+    assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    ends = [trial.params["cnn.filters"] for trial in study.best_trials]
+    assert min(ends) <= 12
+    assert max(ends) >= 56

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from automl_img.errors import SpaceError
 from automl_img.models.hyperparameters import declared
-from automl_img.search.sampler import suggest
+from automl_img.search.arm import suggest
 from automl_img.space.dimensions import Choice, Float, Int, SearchSpace
 from automl_img.space.presets import (
     Preset,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from automl_img.report.blocks import Cell, Section, Skipped, Table, Text
+from automl_img.report.blocks import Block, Cell, Section, Skipped, Table, Text
 from automl_img.report.card import Card
 from automl_img.report.drawing import DASH, counted, number
 from automl_img.report.finalists import Finalist, finalists
@@ -14,8 +14,11 @@ TITLE = "Finalists"
 
 def build(card: Card) -> Section | Skipped:
     found = finalists(card)
+    why = _why(card)
+    question = "Is the winner really better, and is there a cheaper equal?"
     if len(found) < 2:
-        return Skipped(TITLE, "The run kept no validation predictions of two of its best trials.")
+        missing = "The run kept no validation predictions of two of its best trials."
+        return Section(TITLE, question, (Text(why),)) if why else Skipped(TITLE, missing)
     images = len(card.finalists[found[0].trial.number].labels)
     equal = [item for item in found[1:] if not item.separable]
     text = (
@@ -40,8 +43,47 @@ def build(card: Card) -> Section | Skipped:
         tuple(_row(item) for item in found),
         frozenset(columns[2:]),
     )
-    question = "Is the winner really better, and is there a cheaper equal?"
-    return Section(TITLE, question, (Text(text), table))
+    blocks: list[Block] = [*([Text(why)] if why else []), Text(text), table]
+    if seeds := _seeds(card):
+        blocks.append(seeds)
+    return Section(TITLE, question, tuple(blocks))
+
+
+def _why(card: Card) -> str:
+    """Why the winner won, in sentences; empty where that was not recorded."""
+    winner = card.winner
+    if winner is None or not winner.reason:
+        return ""
+    text = f"Trial {winner.number} won: {winner.reason}."
+    if not winner.retrained:
+        text += (
+            " There was no time to train it again on the validation images too, so the exported "
+            "model is the one of the trial."
+        )
+    return text
+
+
+def _seeds(card: Card) -> Table | None:
+    """The finalists that were trained from several seeds, the best mean first."""
+    accuracies = card.winner.accuracies if card.winner else {}
+    if not accuracies:
+        return None
+    means = {number: sum(each) / len(each) for number, each in accuracies.items()}
+    columns = ("Trial", "Mean", "From each seed")
+    return Table(
+        "table-seeds",
+        "Validation accuracy of the finalists from several seeds",
+        columns,
+        tuple(
+            (
+                Cell(str(place), place),
+                Cell(number(means[place]), means[place]),
+                Cell(", ".join(number(each) for each in accuracies[place])),
+            )
+            for place in sorted(means, key=lambda place: (-means[place], place))
+        ),
+        frozenset(("Mean",)),
+    )
 
 
 def _row(item: Finalist) -> tuple[Cell, ...]:

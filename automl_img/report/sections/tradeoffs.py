@@ -11,7 +11,7 @@ from automl_img.objectives import (
     described,
     pareto_front,
 )
-from automl_img.report.blocks import Block, Cell, Figure, Section, Skipped, Table
+from automl_img.report.blocks import Block, Cell, Figure, Section, Skipped, Table, Text
 from automl_img.report.card import Card, validation_accuracy
 from automl_img.report.drawing import BLUE, DASH, GREY, ORANGE, axis, counted, line, number
 from automl_img.report.verdict import family
@@ -47,14 +47,33 @@ def build(card: Card) -> Section | Skipped:
     front = pareto_front(measured, aims, limits)
     blocks: list[Block] = [_figure(card, cost, measured, front, limits) for cost in costs]
     blocks.append(_table(card, front))
+    untrained = [trial for trial in card.trials if trial.stop_reason == "infeasible"]
+    blocks += _notes(card, len(untrained))
     numbers = {
         "objectives": [aim.name for aim in aims],
         "limits": {name: limit for name, limit in limits.values().items() if limit is not None},
         "front": [trial.number for trial in front],
         "beyond_limits": [trial.number for trial in measured if _beyond(trial, limits)],
+        "untrained": [trial.number for trial in untrained],
     }
     question = "What does accuracy cost, and which trials are worth their price?"
     return Section(TITLE, question, tuple(blocks), numbers)
+
+
+def _notes(card: Card, untrained: int) -> list[Block]:
+    """What the exported model costs, and how many were left out for what theirs would."""
+    notes: list[Block] = []
+    if card.winner is not None and card.winner.serving:
+        costs = [described(fact, value) for fact, value in sorted(card.winner.serving.items())]
+        notes.append(Text(f"The exported model, measured when it was done: {', '.join(costs)}."))
+    if untrained:
+        notes.append(
+            Text(
+                f"{counted(untrained, 'configuration')} beyond a limit "
+                f"{'was' if untrained == 1 else 'were'} measured and not trained."
+            )
+        )
+    return notes
 
 
 def _asked(card: Card) -> tuple[Objective, ...]:

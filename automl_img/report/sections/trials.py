@@ -16,6 +16,7 @@ FIXED = (
     "Validation accuracy",
     "Epochs",
     "Why it stopped",
+    "Origin",
     "Seconds",
     "Graphs traced",
     "Parameters",
@@ -28,7 +29,7 @@ def build(card: Card) -> Section | Skipped:
     ranked = sorted(card.trials, key=lambda t: (-validation_accuracy(t), t.number))
     searched = [d.name for d in card.search.dimensions][:MOST_COLUMNS]
     columns = (*FIXED, *searched)
-    numeric = set(FIXED) - {"Why it stopped"}
+    numeric = set(FIXED) - {"Why it stopped", "Origin"}
     numeric |= {d.name for d in card.search.dimensions if d.numeric}
     rows = tuple(_row(trial, searched, card) for trial in ranked[:MOST_ROWS])
     left_out = max(0, len(ranked) - MOST_ROWS)
@@ -48,11 +49,18 @@ def _row(trial: TrialRecord, searched: list[str], card: Card) -> tuple[Cell, ...
         Cell(number(accuracy), accuracy),
         Cell(str(len(trial.epochs)), len(trial.epochs)),
         Cell(_reason(trial)),
+        Cell(_origin(trial)),
         Cell(f"{seconds:.1f}", seconds),
         Cell(DASH if traced is None else str(traced), traced),
         Cell(f"{trial.parameters:,}" if trial.parameters else DASH, trial.parameters),
         *(_value(value) for value in params),
     )
+
+
+def _origin(trial: TrialRecord) -> str:
+    """Who chose it."""
+    repeat = trial.repeat_of is not None
+    return f"trial {trial.repeat_of}, another seed" if repeat else trial.origin
 
 
 def _reason(trial: TrialRecord) -> str:

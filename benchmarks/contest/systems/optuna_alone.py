@@ -16,7 +16,7 @@ def train(task: Task) -> None:
     import keras
     import optuna
 
-    from automl_img.search.sampler import suggest
+    from automl_img.search.arm import suggest
     from contest.fitting import KeepBest, Progress, build, fit, load
 
     track, data = find_track(task.track), load(task)

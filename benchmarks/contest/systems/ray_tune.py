@@ -51,7 +51,7 @@ def train(task: Task) -> None:
 
 def define(trial: Any, track: str) -> dict[str, Any]:
     """The point that ``trial`` suggests; what is fixed is in it too."""
-    from automl_img.search.sampler import suggest
+    from automl_img.search.arm import suggest
 
     return dict(suggest(find_track(track).search_space(), trial))
 

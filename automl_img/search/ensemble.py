@@ -1,0 +1,84 @@
+"""An ensemble of models that the search has trained already, chosen without another training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from automl_img.evaluation.ensemble import greedy
+from automl_img.models.ensemble import ensemble_model
+from automl_img.runs import Run
+from automl_img.search.choice import rank
+from automl_img.search.specs import Specs
+from automl_img.training import checkpoint
+from automl_img.training.final import best_of_trial
+from automl_img.training.trainer import VALIDATION
+from automl_img.trials import TrialRecord
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """A weighted average of models of the search, each as it was after its best epoch.
+
+    Attributes:
+        members: their trials, repeats of finalists among them.
+        weights: one a member, above 0, sum 1.
+        validation_accuracy: on the images that it was chosen on, so an optimistic one.
+        classifier: from uint8 images to logits.
+    """
+
+    members: tuple[TrialRecord, ...]
+    weights: tuple[float, ...]
+    validation_accuracy: float
+    classifier: Any
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``ensemble.json`` says of it, beside its test."""
+        return {
+            "members": [
+                {"number": member.number, "weight": weight}
+                for member, weight in zip(self.members, self.weights, strict=True)
+            ],
+            "validation_accuracy": self.validation_accuracy,
+        }
+
+
+def find_ensemble(run: Run, specs: Specs, labels: np.ndarray, most: int) -> Ensemble | None:
+    """The best average, on the validation images, of at most ``most`` trials; None where nothing is
+    better than the best of them alone.
+
+    Trials whose weights are still there take part; see ``automl_img.evaluation.ensemble``.
+
+    Args:
+        labels: int64 (validation images,).
+        most: at least 2.
+    """
+    offered = []
+    for record in rank(run.trials()):
+        folder = run.trial_folder(record.number)
+        # A probe has seen other images than the trials.
+        if record.origin != "probe" and checkpoint.best_epoch(folder) is not None:
+            offered.append((record, _predictions(folder)))
+    if len(offered) < 2:
+        return None
+    chosen = greedy([probabilities for _, probabilities in offered], labels, most)
+    if len(chosen.members) < 2:
+        return None
+    members = tuple(offered[place][0] for place in chosen.members)
+    weights = tuple(chosen.weights[place] for place in chosen.members)
+    classifiers = _classifiers(specs, members)
+    return Ensemble(members, weights, chosen.accuracy, ensemble_model(classifiers, weights))
+
+
+def _predictions(folder: Path) -> np.ndarray:
+    with np.load(folder / VALIDATION, allow_pickle=False) as arrays:
+        probabilities: np.ndarray = arrays["probabilities"]
+    return probabilities
+
+
+def _classifiers(specs: Specs, members: Sequence[TrialRecord]) -> list[Any]:
+    return [best_of_trial(specs.of(member)) for member in members]

@@ -1,0 +1,60 @@
+"""When a search has found what it will find."""
+
+from __future__ import annotations
+
+from automl_img.trials import TrialRecord, TrialState
+
+# Of the budget, in which nothing better was found.
+SHARE = 1 / 3
+
+
+class Staleness:
+    """Whether the last third of the budget brought nothing, and the rungs agree.
+
+    A search is stale when the best trial ended before the last third of the whole budget, and none
+    of those that ended since was ahead of it after as many epochs, at any rung: so none looks like
+    a better one that was stopped too early. Probes and failures say nothing.
+    """
+
+    def __init__(self, rungs: list[int]) -> None:
+        """
+        Args:
+            rungs: epochs at which trials are compared.
+        """
+        self._rungs = rungs
+        self._best: TrialRecord | None = None
+        self._spent = 0.0
+        self._promising = False
+
+    def ended(self, record: TrialRecord, spent: float) -> None:
+        """Take in a trial.
+
+        Args:
+            spent: of the budget so far, in [0, 1].
+        """
+        usable = record.best is not None and record.state is not TrialState.FAILED
+        if not usable or record.origin in ("probe", "repeat"):
+            return
+        if self._best is None or _accuracy(record) > _accuracy(self._best):
+            self._best, self._spent, self._promising = record, spent, False
+        elif self._ahead(record, self._best):
+            self._promising = True
+
+    def why(self, spent: float) -> str | None:
+        """Why the search may end, in a sentence; None where it may not."""
+        if self._best is None or self._promising or spent - self._spent < SHARE:
+            return None
+        return (
+            f"a third of the budget brought nothing better than trial {self._best.number} "
+            f"({_accuracy(self._best):.3f}), nor a trial that was ahead of it on the way; the "
+            "search ends here"
+        )
+
+    def _ahead(self, record: TrialRecord, best: TrialRecord) -> bool:
+        common = [rung for rung in self._rungs if rung <= min(len(record.epochs), len(best.epochs))]
+        return any(_accuracy(record, rung) > _accuracy(best, rung) for rung in common)
+
+
+def _accuracy(record: TrialRecord, epochs: int | None = None) -> float:
+    """The best validation accuracy of the first ``epochs``, or of all."""
+    return max((result.val_accuracy or 0.0 for result in record.epochs[:epochs]), default=0.0)
