@@ -77,7 +77,9 @@ def choose(records: Sequence[TrialRecord], images: int) -> Choice:
     repeated = [record for record in ranked if len(scores.get(record.number, ())) > 1]
     accuracies = {record.number: tuple(scores[record.number]) for record in repeated}
     if len(repeated) < 2:
-        return Choice(tuple(ranked), "it has the best validation accuracy", accuracies)
+        return _cut_but_ahead(ranked, images) or Choice(
+            tuple(ranked), "it has the best validation accuracy", accuracies
+        )
     means = {number: float(np.mean(values)) for number, values in accuracies.items()}
     best, second, *others = sorted(repeated, key=lambda record: -means[record.number])
     error = math.hypot(
@@ -94,6 +96,35 @@ def choose(records: Sequence[TrialRecord], images: int) -> Choice:
         best, second = second, best
     rest = [record for record in ranked if record not in (best, second, *others)]
     return Choice((best, second, *others, *rest), reason, accuracies)
+
+
+def _cut_but_ahead(ranked: Sequence[TrialRecord], images: int) -> Choice | None:
+    """The trial that the end of the budget cut short, where it was ahead of the best one after as
+    many epochs by more than a standard error; None where there is none.
+
+    Trials are compared after equally many epochs at the rungs too. What was cut is retrained to the
+    end of its schedule, see ``Specs.retraining``.
+    """
+    best = ranked[0]
+    ahead = []
+    for record in ranked[1:]:
+        if record.stop_reason == "budget" and record.origin != "probe":
+            own, other = _reached(record), _reached(best, len(record.epochs))
+            if own - other > math.sqrt(own * (1 - own) / max(images, 1)):
+                ahead.append((own - other, -record.number, record, other))
+    if not ahead:
+        return None
+    _, _, first, other = max(ahead)
+    reason = (
+        f"the end of the budget cut it off after {len(first.epochs)} epochs, ahead of trial "
+        f"{best.number} after as many ({_reached(first):.3f} to {other:.3f})"
+    )
+    return Choice((first, *(record for record in ranked if record is not first)), reason, {})
+
+
+def _reached(record: TrialRecord, epochs: int | None = None) -> float:
+    """The best validation accuracy of the first ``epochs``, or of all."""
+    return max((result.val_accuracy or 0.0 for result in record.epochs[:epochs]), default=0.0)
 
 
 def _standard_error(accuracies: Sequence[float], images: int) -> float:

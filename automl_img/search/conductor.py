@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from automl_img.events import EpochEnded, Listener, Notice, TrialEnded, TrialStarted
 from automl_img.runs import Run
 from automl_img.search.placement import MOST_WAITING, Placement
 from automl_img.search.rungs import Rungs, ladder_of, warmup_of
-from automl_img.search.sampler import Sampler, Suggestion
+from automl_img.search.running import Running
+from automl_img.search.sampler import Sampler
 from automl_img.search.spending import Spending
 from automl_img.search.stage import Stage
 from automl_img.training import checkpoint
@@ -23,57 +23,6 @@ from automl_img.trials import EpochResult, Params, TrialRecord, TrialSpec, Trial
 
 # Trials that may keep the weights of their best epoch, for an ensemble or in place of a retraining.
 MOST_WEIGHTS = 12
-_STATES = {
-    "finished": TrialState.COMPLETE,
-    "early stopping": TrialState.COMPLETE,
-    "interrupted": TrialState.PRUNED,
-    "budget": TrialState.PRUNED,
-    "infeasible": TrialState.PRUNED,
-}
-
-
-@dataclass
-class _Running:
-    """A trial on a worker, as the driver sees it."""
-
-    suggestion: Suggestion
-    folder: str
-    started: float
-    epochs: list[EpochResult] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)
-    stop_reason: str | None = None
-
-    @property
-    def number(self) -> int:
-        return self.suggestion.number
-
-    def record(self) -> TrialRecord:
-        reason = self.stop_reason or "error"
-        state = TrialState.PRUNED if reason.startswith("rung") else TrialState.FAILED
-        error = self.facts.get("error")
-        if self.stop_reason is None:
-            error = (
-                "its worker process died each time that it was tried, as it does where the machine "
-                "runs out of memory"
-            )
-        return TrialRecord(
-            number=self.number,
-            state=_STATES.get(reason, state),
-            stop_reason=reason,
-            params=self.suggestion.params,
-            seed=self.suggestion.seed,
-            started=self.started,
-            ended=time.time(),
-            epochs=tuple(self.epochs),
-            error=error,
-            parameters=self.facts.get("parameters"),
-            ms_per_image=self.facts.get("ms_per_image"),
-            graphs_traced=self.facts.get("graphs_traced"),
-            gpu_peak_bytes=self.facts.get("gpu_peak_bytes"),
-            origin=self.suggestion.origin,
-            repeat_of=self.suggestion.repeat_of,
-            serving=self.facts.get("serving"),
-        )
 
 
 class Conductor:
@@ -107,7 +56,7 @@ class Conductor:
         self._graph_of = graph_of
         self._listener = listener
         self._stopping = stopping
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, Running] = {}
         self._noted: set[str] = set()
         self._best: list[TrialRecord] = []
 
@@ -115,6 +64,12 @@ class Conductor:
     def stage(self) -> Stage:
         """The present one."""
         return self._stages[0]
+
+    @property
+    def alone(self) -> bool:
+        """Whether what comes next wants the machine for itself."""
+        self._move_on()
+        return self.stage.alone
 
     @property
     def over(self) -> bool:
@@ -134,7 +89,7 @@ class Conductor:
         if suggestion is None:
             return None
         spec = self.stage.spec(suggestion)
-        self._running[trial_id] = _Running(suggestion, spec.folder, time.time())
+        self._running[trial_id] = Running(suggestion, spec.folder, time.time())
         if self.stage.kept:
             self._spending.started()
             self._listener(TrialStarted(suggestion.number, suggestion.params))
@@ -214,7 +169,7 @@ class Conductor:
         if values is not None and values["epoch"] == len(trial.epochs) + 1:
             self._count(trial, EpochResult(**values))
 
-    def _count(self, trial: _Running, epoch: EpochResult) -> None:
+    def _count(self, trial: Running, epoch: EpochResult) -> None:
         """Take in a new epoch."""
         trial.epochs.append(epoch)
         if not self.stage.kept:
@@ -252,7 +207,7 @@ class Conductor:
             trial.stop_reason = "interrupted"
         return trial.stop_reason is not None
 
-    def _goes_on(self, trial: _Running) -> bool:
+    def _goes_on(self, trial: Running) -> bool:
         """Whether a trial may pass its rung; a probe, on fewer images, is not compared."""
         if trial.suggestion.origin == "probe":
             return True
@@ -277,6 +232,7 @@ class Conductor:
         self._placement.end(trial_id)
         record = trial.record()
         if self.stage.kept:
+            self._spending.reserve.ended(record)
             self._clear(record)
             if record.stop_reason == "infeasible":
                 self._spending.infeasible()

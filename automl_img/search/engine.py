@@ -33,16 +33,25 @@ _MOST_STARTS = 2
 class _Searcher(Searcher):  # type: ignore[misc]
     """Lets Ray Tune ask the conductor."""
 
-    def __init__(self, conductor: Conductor) -> None:
+    def __init__(self, conductor: Conductor, alone: bool, threads: int) -> None:
+        """
+        Args:
+            alone: whether trials have the whole machine; what wants another share is left.
+            threads: of each.
+        """
         super().__init__(metric="epoch", mode="max")
         self._conductor = conductor
+        self._alone = alone
+        self._threads = threads
 
     def suggest(self, trial_id: str) -> Any:
+        if self._conductor.alone is not self._alone:
+            return Searcher.FINISHED
         spec = self._conductor.next(trial_id)
         if spec is None:
             # After None Tune asks again with each event; what is running gives some.
             return Searcher.FINISHED if self._conductor.over else None
-        return {"spec": vars(spec)}
+        return {"spec": vars(spec), "threads": self._threads}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         self._conductor.hear(trial_id, result)
@@ -86,22 +95,28 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
 def run_trials(conductor: Conductor, run: Run, resources: Resources, listener: Listener) -> None:
     """Run trials until the conductor has none left; their records are on disk when this returns.
 
-    Where Ray Tune ends early, it is started once more for what is left.
+    What wants the machine for itself comes last, in a process of its own. Where Ray Tune ends
+    early, it is started once more for what is left.
     """
     for _ in range(_MOST_STARTS):
-        if not conductor.over:
-            _run(conductor, run, resources, listener)
+        for alone in (False, True):
+            if not conductor.over and conductor.alone is alone:
+                _run(conductor, run, resources, listener, alone)
 
 
-def _run(conductor: Conductor, run: Run, resources: Resources, listener: Listener) -> None:
+def _run(
+    conductor: Conductor, run: Run, resources: Resources, listener: Listener, alone: bool
+) -> None:
     storage = run.path / "ray"
+    workers = 1 if alone else resources.workers
+    threads = resources.threads * resources.workers if alone else resources.threads
     tuner = tune.Tuner(
-        tune.with_resources(run_trial, {"cpu": resources.threads, "gpu": resources.gpus_per_trial}),
+        tune.with_resources(run_trial, {"cpu": threads, "gpu": resources.gpus_per_trial}),
         tune_config=tune.TuneConfig(
-            search_alg=_Searcher(conductor),
+            search_alg=_Searcher(conductor, alone, threads),
             scheduler=_Scheduler(conductor),
             num_samples=-1,
-            max_concurrent_trials=resources.workers,
+            max_concurrent_trials=workers,
             reuse_actors=True,
             trial_dirname_creator=_folder_name,
         ),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from automl_img.errors import SearchError
 from automl_img.events import Listener, Notice, Phase
 from automl_img.search.choice import Choice, choose, rank
+from automl_img.search.reserve import WORTH_A_PROCESS
 from automl_img.search.sampler import Suggestion, own_seed
 from automl_img.search.specs import Specs
 from automl_img.search.spending import Part, Spending
@@ -23,6 +24,7 @@ class Repeats:
     part: Part = "finalists"
     compared = False
     kept = True
+    alone = False
     order_is_free = True
 
     def __init__(
@@ -115,11 +117,14 @@ class Retraining:
         spending: Spending,
         listener: Listener,
         begins: Callable[[], None] = lambda: None,
+        shared: bool = False,
     ) -> None:
         """
         Args:
             images: validation images.
             begins: called as the stage begins.
+            shared: whether trials so far had a part of the cores each, and training on all of them
+                is faster.
         """
         self._records = records
         self._images = images
@@ -127,6 +132,7 @@ class Retraining:
         self._spending = spending
         self._listener = listener
         self._begins = begins
+        self._shared = shared
         self._place = -1
         self._running = False
         self._failure: str | None = None
@@ -138,18 +144,33 @@ class Retraining:
         nobody = self.choice is not None and self._place + 1 >= len(self.choice.trials)
         return self.done is not None or nobody or not self._records()
 
+    @property
+    def alone(self) -> bool:
+        """Another process pays where the training is longer than its start."""
+        if not self._shared or not self._records():
+            return False
+        winner = self._chosen().trials[0]
+        longer = sum(result.seconds for result in winner.epochs) > WORTH_A_PROCESS
+        return longer or winner.stop_reason == "budget"
+
+    def _chosen(self) -> Choice:
+        if self.choice is None:
+            self._begins()
+            self.choice = choose(self._records(), self._images)
+        return self.choice
+
     def ask(self) -> Suggestion | None:
         if self._running:
             return None
         self._running = True
-        if self.choice is None:
-            self._begins()
-            self.choice = choose(self._records(), self._images)
+        choice = self._chosen()
         self._place += 1
-        trial = self.choice.trials[self._place]
-        epochs = trial.best.epoch if trial.best else 0
+        trial = choice.trials[self._place]
+        epochs = f"{trial.best.epoch if trial.best else 0} epochs"
+        if trial.stop_reason == "budget":
+            epochs = "for as long as there is time"
         self._listener(
-            Phase(f"retraining trial {trial.number} on all but the test images, {epochs} epochs")
+            Phase(f"retraining trial {trial.number} on all but the test images, {epochs}")
         )
         return Suggestion(trial.number, trial.params, trial.seed, trial.origin)
 

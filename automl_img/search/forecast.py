@@ -16,7 +16,7 @@ import numpy as np
 
 from automl_img.budget import Budget
 from automl_img.search.costs import PhaseCost
-from automl_img.search.rungs import Rungs, ladder_of
+from automl_img.search.rungs import Rungs, ladder_of, warmup_of
 from automl_img.trials import Params
 
 # Of a trial, beside its epochs, and of an epoch, beside its steps: Ray Tune, the study, files.
@@ -36,12 +36,6 @@ class Candidate:
     @property
     def ladder(self) -> str:
         return ladder_of(self.params)
-
-    @property
-    def warmup(self) -> int:
-        """Epochs in which it is not compared with others."""
-        names = ("optimizer.warmup_epochs", "fine_tune.head_epochs")
-        return sum(int(self.params.get(name, 0)) for name in names)
 
     def full_seconds(self) -> float:
         """Training it to its end, where nothing of it is kept yet."""
@@ -215,7 +209,7 @@ class _Search:
     def _goes_on(self, trial: _Trial) -> bool:
         candidate = trial.candidate
         return trial.epoch < self._max_epochs and self._rungs.goes_on(
-            trial.number, trial.epoch, trial.score, candidate.ladder, candidate.warmup
+            trial.number, trial.epoch, trial.score, candidate.ladder, warmup_of(candidate.params)
         )
 
     def _leg(self, trial: _Trial) -> float:

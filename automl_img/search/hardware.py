@@ -53,6 +53,12 @@ class Resources:
     gpu_bytes: int = 0
     precision: str = "float32"
 
+    @property
+    def shares(self) -> int:
+        """Shares of the cores, of which a trial has one; 1 with GPUs, as it is for those that
+        trials wait."""
+        return 1 if self.gpus_per_trial else self.workers
+
 
 def share(workers: int | None, gpus_per_trial: float | None) -> Resources:
     """Share the machine out: as asked, else one trial a GPU, else two cores a trial, but two trials

@@ -26,7 +26,7 @@ from automl_img.search.finals import MOST_FINALISTS
 from automl_img.search.forecast import Course, simulate
 from automl_img.search.hardware import Resources, share
 from automl_img.search.measuring import Measuring
-from automl_img.search.reserve import Reserve
+from automl_img.search.reserve import Reserve, seconds_alone
 from automl_img.search.rungs import Rungs
 from automl_img.search.specs import Specs
 from automl_img.search.spending import Spending
@@ -256,7 +256,10 @@ class _Planner:
         return min(seconds, _FOR_FINALISTS * self._budget.seconds)
 
     def _retraining(self, course: Course) -> float:
-        return course.winner.retraining_seconds(self._more)
+        seconds = course.winner.retraining_seconds(self._more)
+        return seconds_alone(
+            seconds, 1 if self._resources.gpus_per_trial else self._resources.workers
+        )
 
     def _after(self, course: Course) -> float:
         """Test, export and report; the model is traced from images to logits once more."""

@@ -23,6 +23,7 @@ class Proposals:
     part: Part = "search"
     compared = True
     kept = True
+    alone = False
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from automl_img.trials import EpochResult
+from automl_img.trials import EpochResult, TrialRecord, TrialState
 
 # Seconds of what no trial tells: Ray's end, the report (measured on two cores: 3 to 5).
 _REPORT = 6.0
@@ -14,6 +14,12 @@ _REPORT = 6.0
 _EXPORT = 2.0
 # Building one member of an ensemble and taking its weights, beside what a trace takes.
 _MEMBER = 2.0
+# A process that has the whole machine: its imports, and tracing the graph once more.
+_PROCESS = 12.0
+# Training that takes longer on a share of the machine is worth such a process.
+WORTH_A_PROCESS = 30.0
+# More threads are not as many times faster: two took 0.62 of the time of one (from scratch).
+_SPEEDUP = 0.7
 # Trials whose validation accuracy is so close to the best may still win.
 _CLOSE = 0.02
 _FEWEST_REPEATS = 2
@@ -21,11 +27,34 @@ _FEWEST_REPEATS = 2
 _MARGIN = 1.15
 
 
+def seconds_alone(seconds: float, shares: int) -> float:
+    """How long a training takes that has the whole machine where that pays.
+
+    Args:
+        seconds: on one of ``shares`` of the machine.
+    """
+    if shares == 1 or seconds < WORTH_A_PROCESS:
+        return seconds
+    return float(_PROCESS + seconds / shares**_SPEEDUP)
+
+
 @dataclass
 class _Course:
     """What a trial has taken so far, in seconds."""
 
     epochs: list[EpochResult] = field(default_factory=list)
+    complete: bool = False
+
+    def reached(self, epochs: int | None = None) -> float:
+        """The best validation accuracy of the first ``epochs``, or of all."""
+        return max((result.quality[0] for result in self.epochs[:epochs]), default=0.0)
+
+    def seconds_to_retrain(self, max_epochs: int) -> float:
+        """As long as it needed until its best epoch; one that is not at its end, to that."""
+        if self.complete or not max_epochs:
+            return self.until_best
+        each = float(np.median([result.seconds for result in self.epochs]))
+        return self.until_best + each * (max_epochs - self.best.epoch)
 
     @property
     def best(self) -> EpochResult:
@@ -52,17 +81,23 @@ class Reserve:
         test: int,
         seconds_an_image: float,
         members: int = 0,
+        max_epochs: int = 0,
+        shares: int = 1,
     ) -> None:
         """
         Args:
             train, validation, test: how many images there are.
             seconds_an_image: that reading and decoding took.
+            max_epochs: of a trial; 0 expects each to end with its best epoch.
+            shares: of the machine, of which a trial has one; a retraining has all.
             members: the most that the ensemble may have; 0 where none was asked for.
         """
         self._more = (train + validation) / max(train, 1)
         self._test = test
         self._seconds_an_image = seconds_an_image
         self._members = members
+        self._max_epochs = max_epochs
+        self._shares = shares
         self._ms_per_image = 0.0
         self._courses: dict[int, _Course] = {}
 
@@ -73,10 +108,16 @@ class Reserve:
         self._courses.setdefault(number, _Course()).epochs.append(result)
         self._ms_per_image = max(self._ms_per_image, ms_per_image or 0.0)
 
-    def retraining(self) -> float:
-        """Training the winner again, on the validation images too."""
-        longest = max((course.until_best for course in self._close()), default=0.0)
-        return _MARGIN * self._more * longest
+    def ended(self, record: TrialRecord) -> None:
+        """Take in how a trial ended: one that was stopped might have gone on."""
+        if record.number in self._courses:
+            self._courses[record.number].complete = record.state is TrialState.COMPLETE
+
+    def retraining(self, most: float) -> float:
+        """Training the winner again, on the validation images too, for ``most`` seconds at most."""
+        close = [course.seconds_to_retrain(self._max_epochs) for course in self._close()]
+        longest = self._more * max(close, default=0.0)
+        return min(most, _MARGIN * seconds_alone(longest, self._shares))
 
     def repeats(self, count: int, most: float) -> float:
         """Training those that may win again, at most ``count`` times and for ``most`` seconds; 0
@@ -96,7 +137,14 @@ class Reserve:
         return _MARGIN * (single + self._members * each) + _REPORT
 
     def _close(self) -> list[_Course]:
-        """Trials that may win."""
+        """Trials that may win: as good as the best, or ahead of it after as many epochs."""
         courses = list(self._courses.values())
-        best = max((course.best.quality[0] for course in courses), default=0.0)
-        return [course for course in courses if course.best.quality[0] >= best - _CLOSE]
+        leader = max(courses, key=_Course.reached, default=None)
+        if leader is None:
+            return []
+        return [
+            course
+            for course in courses
+            if course.reached() >= leader.reached() - _CLOSE
+            or (not course.complete and course.reached() > leader.reached(len(course.epochs)))
+        ]

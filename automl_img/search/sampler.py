@@ -18,6 +18,9 @@ from automl_img.search.storage import open_storage
 from automl_img.space.dimensions import Choice, SearchSpace
 from automl_img.trials import EpochResult, Origin, Params, TrialRecord, TrialState
 
+# Families that race. Six of them lost to one study by 7 points of regret after 50 trials; two did
+# as well as it: docs/benchmarks.md, ``simulate.py``, start sets.
+MOST_RACING = 4
 # The study of a search that is not divided into families.
 _ONLY = "search"
 
@@ -41,9 +44,11 @@ class Suggestion:
 class Sampler:
     """Asks Optuna what to try, and tells it how that went.
 
-    With "tpe" each family of networks has a study of its own, as what is good for one says little
-    of another, and a race between the families decides which is asked (``automl_img.search.race``).
-    Not so with several objectives: a family that is beaten in accuracy may be the cheapest.
+    With "tpe" each of two to four families of networks has a study of its own, as what is good for
+    one says little of another, and a race between them decides which is asked
+    (``automl_img.search.race``). Equal tries of more families would take most of a budget:
+    simulated, one study did better. Nor do families race with several objectives: one that is
+    beaten in accuracy may be the cheapest.
     All studies lie in one SQLite file that this process alone writes; optuna-dashboard may read it
     meanwhile. The same seed gives the same suggestions as long as trials end in the same order,
     which one worker guarantees.
@@ -68,8 +73,9 @@ class Sampler:
         self.space = space
         self.seed = seed
         self._storage = open_storage(path)
-        spaces = families_of(space) if kind == "tpe" and len(objectives) == 1 else {}
-        spaces = spaces if len(spaces) > 1 else {_ONLY: space}
+        spaces = {_ONLY: space}
+        if kind == "tpe" and len(objectives) == 1:
+            spaces = racing(space) or spaces
         self._arms = {
             name: Arm(
                 self._storage,
@@ -152,6 +158,12 @@ class Sampler:
 def own_seed(seed: int, number: int) -> int:
     """The seed of trial ``number``, from the seed of the search."""
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0]) % 2**31
+
+
+def racing(space: SearchSpace) -> dict[str, SearchSpace]:
+    """The families of ``space`` that have a study each; empty where they share one."""
+    families = families_of(space)
+    return families if 1 < len(families) <= MOST_RACING else {}
 
 
 def families_of(space: SearchSpace) -> dict[str, SearchSpace]:

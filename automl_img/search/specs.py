@@ -89,20 +89,24 @@ class Specs:
         )
 
     def retraining(self, winner: TrialRecord, deadline: float | None) -> TrialSpec:
-        """The spec for training ``winner`` again, on training and validation images, for the epochs
-        that served it best, along the learning rates of its trial."""
+        """The spec for training ``winner`` again, on training and validation images: for the epochs
+        that served it best, along the learning rates of its trial; or where the budget cut that
+        short, from the start to the end of its schedule."""
         best = winner.best
         assert best is not None  # ``rank`` gives no other.
+        cut = winner.stop_reason == "budget"
+        rates = tuple(result.learning_rate for result in winner.epochs[: best.epoch])
         return dataclasses.replace(
             self.of(winner, deadline),
             train_on_all=True,
-            max_epochs=best.epoch,
+            max_epochs=self.settings.max_epochs if cut else best.epoch,
             class_weights=self._class_weights(("train", "validation")),
-            learning_rates=tuple(result.learning_rate for result in winner.epochs[: best.epoch]),
+            learning_rates=() if cut else rates,
             keeps_best=False,
             measures=(),
             folder=str(self.run.path / WINNER),
             instead=str(self.run.trial_folder(winner.number)),
+            least_epochs=max(1, best.epoch // 2),
         )
 
     def retrained(self) -> bool:

@@ -13,6 +13,8 @@ from automl_img.search.reserve import Reserve
 Part = Literal["search", "finalists", "retraining"]
 # Of a budget, for training the finalists again from other seeds.
 _FOR_FINALISTS = 0.2
+# Of a budget of seconds, at the most, for retraining the winner.
+_FOR_RETRAINING = 0.5
 # Three finalists, two more seeds each; more would say little more.
 MOST_REPEATS = 6
 
@@ -117,7 +119,7 @@ class Spending:
             return amount * (1 - _FOR_FINALISTS) if part == "search" else amount
         kept = self.reserve.after_retraining()
         if part != "retraining":
-            kept += self.reserve.retraining()
+            kept += self.reserve.retraining(_FOR_RETRAINING * amount)
         if part == "search":
             kept += self.reserve.repeats(self.repeats, _FOR_FINALISTS * amount)
         return amount - kept

@@ -16,6 +16,7 @@ class Stage(Protocol):
         part: of the budget.
         compared: whether rungs may stop its trials.
         kept: whether its trials are trials of the run, to be kept and counted.
+        alone: whether its trials come one at a time, and each has the whole machine.
     """
 
     @property
@@ -26,6 +27,9 @@ class Stage(Protocol):
 
     @property
     def kept(self) -> bool: ...
+
+    @property
+    def alone(self) -> bool: ...
 
     @property
     def order_is_free(self) -> bool:

@@ -189,7 +189,13 @@ class _Study:
             validation = len(self.prepared.split.validation)
             common = self.run.trials, numbers, settings.seed, self.specs, spending, self.listener
             retraining = Retraining(
-                self.run.trials, validation, self.specs, spending, self.listener, _load_ahead
+                self.run.trials,
+                validation,
+                self.specs,
+                spending,
+                self.listener,
+                _load_ahead,
+                resources.shares > 1,
             )
             self.listener(SearchStarted(settings.allowed, settings.max_epochs, resources.workers))
             conductor = Conductor(
@@ -244,7 +250,8 @@ class _Study:
         split = self.prepared.split
         each = self.prepared.pixels.seconds_an_image
         parts = len(split.train), len(split.validation), len(split.test)
-        return Reserve(*parts, each, self.settings.ensemble or 0)
+        members = self.settings.ensemble or 0
+        return Reserve(*parts, each, members, self.settings.max_epochs, self.resources.shares)
 
     def _elapsed(self) -> float:
         """Seconds since the search was asked for."""

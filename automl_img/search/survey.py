@@ -24,7 +24,7 @@ from automl_img.search.costs import Costs, Group, group_of, to_measure
 from automl_img.search.forecast import Candidate
 from automl_img.search.grid import grid
 from automl_img.search.measuring import Measuring
-from automl_img.search.sampler import Sampler, Suggestion, families_of, own_seed
+from automl_img.search.sampler import Sampler, Suggestion, families_of, own_seed, racing
 from automl_img.search.specs import PROBE_ROWS, Specs
 from automl_img.search.start import probes_of, start_set
 from automl_img.settings import SearchSettings
@@ -147,21 +147,26 @@ def _first_points(
     if settings.sampler == "grid":
         trials = settings.allowed.trials
         return grid(space, trials or _SAMPLE, settings.seed)
+    races = bool(racing(space))
     most = _SAMPLE
     if settings.sampler == "tpe":
-        most = AT_RANDOM if len(families_of(space)) == 1 else AT_RANDOM_OF_SEVERAL
+        most = AT_RANDOM_OF_SEVERAL if races else AT_RANDOM
+
+    def study_of(params: Params) -> str:
+        return _family(params) if races else ""
+
     points: list[Params] = []
     with closing(Sampler(study, space, settings.sampler, settings.seed)) as sampler:
         for point in start:
             placed = sampler.place(len(points), point, "start set")
             points += [placed.params] if placed is not None else []
-        tries = Counter(map(_family, points))
+        tries = Counter(map(study_of, points))
         while len(points) < _SAMPLE:
             suggestion = sampler.ask(len(points))
-            if suggestion is None or tries[_family(suggestion.params)] >= most:
+            if suggestion is None or tries[study_of(suggestion.params)] >= most:
                 break
             points.append(suggestion.params)
-            tries[_family(suggestion.params)] += 1
+            tries[study_of(suggestion.params)] += 1
     return points
 
 

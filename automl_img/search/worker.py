@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # In the environment of a worker: bytes that it may hold for itself.
 MEMORY = "AUTOML_IMG_WORKER_BYTES"
+_THREADS = "TF_NUM_INTRAOP_THREADS"
 # In the folder of a trial: it has sent away a process that had grown.
 _MOVED = "moved"
 # What was measured of exported models, by the signature of their networks.
@@ -46,7 +47,7 @@ def environment(resources: Resources) -> dict[str, str]:
     worker that was given no GPU would still see them all.
     """
     values = {
-        "TF_NUM_INTRAOP_THREADS": str(resources.threads),
+        _THREADS: str(resources.threads),
         "TF_NUM_INTEROP_THREADS": "1",
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
         "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -60,7 +61,8 @@ def environment(resources: Resources) -> dict[str, str]:
 
 
 def run_trial(config: dict[str, Any]) -> None:
-    """Train the trial in ``config["spec"]`` and report each epoch, then how it ended, to Ray Tune.
+    """Train the trial in ``config["spec"]`` with ``config["threads"]``, and report each epoch, then
+    how it ended, to Ray Tune.
 
     A failure is reported and not raised: Tune would replace the process, imports and all. With the
     last report, as with one at which a trial is stopped, Tune ends the function in its midst.
@@ -68,6 +70,8 @@ def run_trial(config: dict[str, Any]) -> None:
     Raises:
         ProcessTooLarge: before anything is trained; Tune starts the trial in another process.
     """
+    # Of the first trial of a process alone: it is read when TensorFlow is imported.
+    os.environ[_THREADS] = str(config["threads"])
     try:
         _train(TrialSpec(**config["spec"]))
     except ProcessTooLarge:

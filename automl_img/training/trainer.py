@@ -24,6 +24,7 @@ from automl_img.training import checkpoint
 from automl_img.training.graphs import GraphCache, key_of
 from automl_img.training.guards import check_finite, gpu_peak_bytes, sees_gpu
 from automl_img.training.inputs import Inputs, TrialImages, inputs_of
+from automl_img.training.pace import Pace
 from automl_img.training.predict import EVALUATION_BATCH, predict_rows
 from automl_img.training.steps import Steps
 from automl_img.trials import EpochResult, TrialSpec
@@ -72,6 +73,7 @@ class Trainer:
             graphs: of the worker, which keeps them from trial to trial; None keeps none.
             checkpoint_seconds: between two checkpoints there is at least so much time.
         """
+        self._pace = Pace(spec)
         self.spec = spec
         self.folder = Path(spec.folder)
         self.data = TrialImages(spec)
@@ -139,6 +141,9 @@ class Trainer:
         for epoch in range(start, self.spec.max_epochs):
             if self._stops_early():
                 self.stop_reason = "early stopping"
+                break
+            if self._pace.ends(self.results):
+                self.stop_reason = "finished" if epoch >= self.spec.least_epochs else "budget"
                 break
             if epoch and epoch == self._head_epochs:
                 self._enter_next_phase(epoch)
@@ -242,12 +247,13 @@ class Trainer:
             self._saved = time.monotonic()
 
     def _rate(self, epoch: int) -> float:
+        place = self._pace.place(epoch)
         if self.spec.learning_rates:
-            return self.spec.learning_rates[min(epoch, len(self.spec.learning_rates) - 1)]
+            return self.spec.learning_rates[min(place, len(self.spec.learning_rates) - 1)]
         losses = [result.val_loss for result in self.results if result.val_loss is not None]
         # What the head alone reached says nothing about a plateau of the whole.
         losses = losses if epoch < self._head_epochs else losses[self._head_epochs :]
-        rate = learning_rate(self.spec.params, epoch, self.spec.max_epochs, losses)
+        rate = learning_rate(self.spec.params, place, self.spec.max_epochs, losses)
         if self._head_epochs and epoch >= self._head_epochs:
             rate *= float(self.spec.params["fine_tune.rate_factor"])
         return rate

@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 from automl_img.search.arm import optuna_sampler, suggest
 from automl_img.search.rungs import Rungs, ladder_of, warmup_of
 from automl_img.search.sampler import families_of
+from automl_img.search.sampler import racing as families_that_race
 from automl_img.search.start import start_set
 from automl_img.trials import Params
 from simulation.strategies import Racing, Strategy, racing
@@ -162,7 +163,8 @@ class _Points:
         self._shuffled: list[Params] = []
         families = families_of(task.space)
         self._race: Racing | None = None
-        if len(families) > 1 and strategy.race not in ("none", "in turn"):
+        many = strategy.race == "shipped" and not families_that_race(task.space)
+        if len(families) > 1 and not many and strategy.race not in ("none", "in turn"):
             self._race = racing(strategy.race, tuple(families))
         self._whole_only = strategy.race == "test of whole"
         # By family: its part of the space, and its study.

@@ -22,7 +22,8 @@ class Strategy:
         race: between the families, each with a study of its own: "test" is ``Race`` as it is, "test
             of whole" does not tell it of trials that a rung stopped, "equal" never drops a family,
             "every 20" drops the one with the worst best score after every 20 trials; "none" has one
-            study for all; "in turn" too, but the first two tries of each family come first.
+            study for all; "shipped" is "test" or "none" by how many families there are, as our
+            sampler has it; "in turn" has one study, the first two tries of each family first.
         stopping: whether rungs stop trials; their early stopping they have anyway.
         grace: epochs at the first rung; None as ``Rungs`` has it.
         ladders: who is compared at a rung: all trials, those of a kind, or of a kind and backbone.
@@ -31,7 +32,9 @@ class Strategy:
 
     sampler: Literal["tpe", "random", "pool"] = "pool"
     start: bool = False
-    race: Literal["none", "in turn", "equal", "test", "test of whole", "every 20"] = "none"
+    race: Literal["none", "in turn", "equal", "shipped", "test", "test of whole", "every 20"] = (
+        "none"
+    )
     stopping: bool = True
     grace: int | None = None
     ladders: Literal["one", "kind", "backbone"] = "kind"

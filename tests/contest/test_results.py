@@ -141,7 +141,7 @@ def test_the_command_of_a_user_asks_for_less_than_its_time(contest: SimpleNamesp
     values = ("automl-img", "transfer", 2, 300.0, 0.0, "out", "t.csv", "a", "b", (), {}, "weights")
     words = contest.ours.search_arguments(contest.task.Task(*values))
     assert words[:2] == ["search", "t.csv"]
-    assert words[words.index("--budget") + 1] == "285s"
+    assert words[words.index("--budget") + 1] == "294s"
     assert words[words.index("--weights-dir") + 1] == "weights"
     assert "backbone=mobilenet_v3_small" in words
 

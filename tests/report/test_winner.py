@@ -11,6 +11,7 @@ import pytest
 from automl_img.evaluation.scores import score
 from automl_img.report.blocks import Section, Skipped, Table, Text
 from automl_img.report.card import load_card
+from automl_img.report.drawing import percent
 from automl_img.report.render import write_report
 from automl_img.report.sections import ensemble, finalists, probes
 from automl_img.runs import Predictions, Run
@@ -24,9 +25,9 @@ def texts(section: Section | Skipped) -> str:
     return " ".join(block.text for block in section.blocks if isinstance(block, Text))
 
 
-def table(section: Section | Skipped, id: str) -> list[list[str]]:
+def table(section: Section | Skipped, name: str) -> list[list[str]]:
     assert isinstance(section, Section)
-    [found] = [block for block in section.blocks if isinstance(block, Table) and block.id == id]
+    [found] = [block for block in section.blocks if isinstance(block, Table) and block.id == name]
     return [[cell.shown for cell in row] for row in found.rows]
 
 
@@ -53,7 +54,7 @@ def test_an_ensemble_stands_beside_the_winner_with_the_difference(tmp_path: Path
     assert "differs from the winner on the test images: +0.100" in texts(section)
     rows = table(section, "table-ensemble")
     assert float(rows[1][1]) == pytest.approx(float(rows[0][1]) + 0.1, abs=0.002)
-    assert [row[2] for row in table(section, "table-members")] == ["75 %", "25 %"]
+    assert [row[2] for row in table(section, "table-members")] == [percent(0.75), percent(0.25)]
 
 
 def test_a_gain_that_chance_explains_is_called_that(tmp_path: Path) -> None:
@@ -111,4 +112,3 @@ def probe(record: TrialRecord, backbone: str, seconds: float) -> TrialRecord:
         params={**record.params, "backbone": backbone},
         ended=record.started + seconds,
     )
-

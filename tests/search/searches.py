@@ -16,7 +16,7 @@ WIDE = {"optimizer.learning_rate": "1e-3..1e-1:log", "head.dropout": "0..0.5"}
 
 
 def small_search(
-    data: Path, out: Path, listener: Callable[[Event], None] | None = None, **more: object
+    data: Path | str, out: Path, listener: Callable[[Event], None] | None = None, **more: object
 ) -> Run:
     """Search tiny networks; the settings are those of a quick search unless ``more`` has others."""
     space = out.parent / "tiny.yaml"

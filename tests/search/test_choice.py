@@ -50,3 +50,25 @@ def test_a_repeat_that_failed_does_not_count() -> None:
 def test_nobody_wins_where_nobody_finished_an_epoch() -> None:
     with pytest.raises(SearchError, match="none of 1 trials finished an epoch"):
         choose([record(0, (), TrialState.FAILED, "error")], 100)
+
+
+def test_a_trial_that_the_time_cut_short_wins_where_it_was_ahead_after_as_many_epochs() -> None:
+    whole = record(0, (0.5, 0.6, 0.70))
+    cut = record(1, (0.5, 0.68), TrialState.PRUNED, "budget")
+    choice = choose([whole, cut], 1000)
+    assert [one.number for one in choice.trials] == [1, 0]
+    assert "cut it off after 2 epochs, ahead of trial 0 after as many (0.680 to 0.600)" in (
+        choice.reason
+    )
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "reason"),
+    [((0.5, 0.605), "budget"), ((0.5, 0.68), "rung 2"), ((0.5, 0.58), "budget")],
+)
+def test_one_that_was_not_clearly_ahead_or_that_a_rung_stopped_does_not(
+    accuracies: tuple[float, ...], reason: str
+) -> None:
+    whole = record(0, (0.5, 0.6, 0.70))
+    choice = choose([whole, record(1, accuracies, TrialState.PRUNED, reason)], 1000)
+    assert [one.number for one in choice.trials] == [0, 1]

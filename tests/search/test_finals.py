@@ -141,3 +141,29 @@ def test_without_a_trial_there_is_nothing_to_retrain(tmp_path: Path) -> None:
     assert stage.over
     with pytest.raises(SearchError, match="before a trial ended"):
         stage.result()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "reason", "shared", "alone"),
+    [
+        (40.0, "finished", True, True),
+        (1.0, "finished", True, False),
+        (1.0, "budget", True, True),
+        (40.0, "finished", False, False),
+    ],
+)
+def test_a_long_retraining_has_the_machine_for_itself(
+    seconds: float, reason: str, shared: bool, alone: bool
+) -> None:
+    [epoch] = RECORDS[0].epochs
+    long = dataclasses.replace(RECORDS[0], epochs=(dataclasses.replace(epoch, seconds=seconds),))
+    records = [dataclasses.replace(long, stop_reason=reason)]
+    stage = Retraining(
+        lambda: records,
+        100,
+        cast(Specs, None),
+        spending("10"),
+        lambda event: None,
+        shared=shared,
+    )
+    assert stage.alone is alone

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from automl_img.budget import Budget
-from automl_img.search.reserve import Reserve
+from automl_img.search.reserve import Reserve, seconds_alone
 from automl_img.search.spending import Spending
 from automl_img.trials import EpochResult
+from tests.search.spaces import record
 
 
 class Clock:
@@ -61,7 +64,7 @@ def test_what_the_end_will_take_is_kept_back_and_grows_with_the_best_trial() -> 
     for number in range(1, 6):
         reserve.heard(0, epoch(number, 0.5 + number / 100, 4.0), 1.0)
     # Retraining takes 20 s times 100 / 80 images.
-    assert reserve.retraining() == pytest.approx(1.15 * 25)
+    assert reserve.retraining(math.inf) == pytest.approx(1.15 * 25)
     assert spent.used_up("search")
     assert spent.used_up("finalists")
     assert not spent.used_up("retraining")
@@ -72,14 +75,14 @@ def test_a_trial_that_may_win_counts_and_a_hopeless_one_does_not() -> None:
     reserve.heard(0, epoch(1, 0.90, 2.0), None)
     reserve.heard(1, epoch(1, 0.89, 5.0), None)
     reserve.heard(2, epoch(1, 0.30, 50.0), None)
-    assert reserve.retraining() == pytest.approx(1.15 * 5.0)
+    assert reserve.retraining(math.inf) == pytest.approx(1.15 * 5.0)
 
 
 def test_only_epochs_up_to_the_best_are_trained_again() -> None:
     reserve = Reserve(100, 0, 0, 0.0)
     for number, accuracy in ((1, 0.5), (2, 0.9), (3, 0.8), (4, 0.8)):
         reserve.heard(0, epoch(number, accuracy, 1.0), None)
-    assert reserve.retraining() == pytest.approx(1.15 * 2.0)
+    assert reserve.retraining(math.inf) == pytest.approx(1.15 * 2.0)
 
 
 def test_time_for_repeats_is_kept_only_where_two_fit() -> None:
@@ -107,3 +110,54 @@ def test_probes_have_room_in_a_fifth_of_the_budget(typed: str, most: int) -> Non
 
 def test_how_many_probes_fit_a_time_is_not_known_before() -> None:
     assert spending("100s")[0].trials_in(0.2, 10) is None
+
+
+def test_a_trial_that_is_not_at_its_end_is_expected_to_be_retrained_to_that() -> None:
+    reserve = Reserve(100, 0, 0, 0.0, max_epochs=10)
+    reserve.heard(0, epoch(1, 0.5, 2.0), None)
+    reserve.heard(0, epoch(2, 0.6, 2.0), None)
+    assert reserve.retraining(math.inf) == pytest.approx(1.15 * 20.0)
+    reserve.ended(record(0, (0.5, 0.6)))
+    assert reserve.retraining(math.inf) == pytest.approx(1.15 * 4.0)
+
+
+def test_one_that_is_ahead_of_the_best_after_as_many_epochs_may_win_too() -> None:
+    reserve = Reserve(100, 0, 0, 0.0, max_epochs=10)
+    for number, accuracy in ((1, 0.5), (2, 0.6), (3, 0.9)):
+        reserve.heard(0, epoch(number, accuracy, 1.0), None)
+    reserve.ended(record(0, (0.5, 0.6, 0.9)))
+    reserve.heard(1, epoch(1, 0.4, 5.0), None)
+    assert reserve.retraining(math.inf) == pytest.approx(1.15 * 3.0)
+    reserve.heard(1, epoch(2, 0.7, 5.0), None)
+    assert reserve.retraining(math.inf) == pytest.approx(1.15 * 50.0)
+
+
+def test_no_more_than_half_of_the_time_is_kept_for_the_retraining() -> None:
+    reserve = Reserve(100, 0, 0, 0.0, max_epochs=100)
+    spent, clock = spending("100s", reserve)
+    # Two repeats of it do not fit into their fifth.
+    reserve.heard(0, epoch(1, 0.5, 15.0), None)
+    clock.now = 41
+    assert not spent.used_up("search")
+    clock.now = 42
+    assert spent.used_up("search")
+
+
+def test_a_long_retraining_on_all_cores_is_faster_and_a_short_one_stays_where_it_is() -> None:
+    assert seconds_alone(20.0, 2) == 20.0
+    assert seconds_alone(100.0, 1) == 100.0
+    assert 60.0 < seconds_alone(100.0, 2) < 80.0
+
+
+def test_what_breaks_a_limit_is_free_as_often_as_the_budget_has_trials() -> None:
+    spent, _ = spending("3")
+    tried = 0
+    while spent.allows("search"):
+        spent.started()
+        spent.infeasible()
+        tried += 1
+    assert tried == 6
+    of_epochs, _ = spending("5epochs")
+    for _ in range(4):
+        of_epochs.infeasible()
+    assert of_epochs.used_up("search")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from automl_img.events import EpochEnded, Event, Notice, TrialEnded, TrialStarted
+from automl_img.search import finals
 from automl_img.search.worker import MEMORY
 from automl_img.trials import TrialState
 from tests.search.searches import WIDE, small_search, trial_processes
@@ -148,3 +149,27 @@ except KeyboardInterrupt:
         check=True,
     )
     assert done.stdout.splitlines() == ["trial complete []", "stopped"]
+
+
+def test_the_winner_is_retrained_in_a_process_of_its_own_where_that_pays(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As after trials that took long.
+    monkeypatch.setattr(finals, "WORTH_A_PROCESS", 0.0)
+    heard = Listening()
+    alone: list[set[int]] = []
+
+    def listener(event: Event) -> None:
+        heard(event)
+        if isinstance(event, EpochEnded) and event.number is None:
+            alone.append({process.pid for process in trial_processes()})
+
+    run = small_search(photos, tmp_path / "runs", listener, budget=4, workers=2)
+    winner = run.read_json("winner.json")
+    assert winner is not None
+    assert winner["retrained"]
+    of_trials = set().union(*heard.processes.values())
+    assert alone
+    for processes in alone:
+        assert len(processes) == 1
+        assert not processes & of_trials
