@@ -80,7 +80,7 @@ def _row(item: Configuration) -> tuple[str, ...]:
         _brief(high) if same else f"{_brief(low)} to {_brief(high)}",
         _brief(item.graph_seconds),
         memory,
-        f"{item.parameters / 1e6:.2f} M",
+        f"{item.parameters[-1] / 1e6:.2f} M",
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from automl_img.data.cache import cache_root
 from automl_img.errors import OutOfMemory, TrialFailed
+from automl_img.objectives import Limits, described
 from automl_img.search.costs import group_of
 from automl_img.search.forecast import Course
 from automl_img.search.survey import Configuration, Survey
@@ -21,16 +22,17 @@ _LONG_SECONDS = 3600.0
 _MUCH_DEARER = 4.0
 _MUCH_TRACING = 0.3
 _SMALL_SIDE = 48
+# Of an exported model: float32.
+_BYTES_A_PARAMETER = 4
 
 
 def misfits(
-    found: Survey, memory_limit: int, feature_limit: int, disk: Mapping[str, int]
+    found: Survey, settings: SearchSettings, memory_limit: int, disk: Mapping[str, int]
 ) -> tuple[str, ...]:
     """Sentences: which configurations will not fit, and why.
 
     Args:
         memory_limit: bytes that a worker may hold.
-        feature_limit: bytes that kept features may take.
         disk: bytes by what takes them.
     """
     said = [f"{_failed(work, error)} cannot be trained: {error}" for work, error in found.failed]
@@ -41,6 +43,8 @@ def misfits(
                 f"{amount(memory_limit)} that a worker may hold; fewer --workers, a smaller "
                 "--image-size or a smaller batch_size makes room"
             )
+    said += [words for item in found.configurations for words in _beyond(item, settings.limits)]
+    room = amount(settings.feature_bytes)
     largest: dict[str, Work] = {}
     for work in found.large:
         known = largest.setdefault(name(work), work)
@@ -49,7 +53,7 @@ def misfits(
     for words, work in sorted(largest.items()):
         said.append(
             f"the features of {words} need {amount(work.feature_bytes)}, more than "
-            f"--feature-cache has ({amount(feature_limit)}), so its frozen part runs in every epoch"
+            f"--feature-cache has ({room}), so its frozen part runs in every epoch"
         )
     free, needed = _free_bytes(), sum(disk.values())
     if needed > free:
@@ -111,6 +115,20 @@ def name(work: Work) -> str:
     where = f" up to layer {cut}" if cut else ""
     words = "frozen" if learns == "frozen" else f"frozen{where}" if cut else learns
     return f"{backbone} {words} at batch_size {work.params['batch_size']}"
+
+
+def _beyond(item: Configuration, limits: Limits) -> Iterator[str]:
+    """Which limits a part of a configuration breaks, as far as its parameters tell."""
+    for name, each in (("parameters", 1), ("size_bytes", _BYTES_A_PARAMETER)):
+        limit = limits.bounded.get(name)
+        if limit is None:
+            continue
+        beyond = sum(each * parameters > limit for parameters in item.parameters)
+        if beyond:
+            yield (
+                f"{beyond} of {len(item.parameters)} networks of {item.backbone} {item.learns} "
+                f"need more than {described(name, limit)}, and are not trained"
+            )
 
 
 def _failed(work: Work, error: TrialFailed) -> str:

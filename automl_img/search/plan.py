@@ -29,7 +29,7 @@ from automl_img.search.measuring import Measuring
 from automl_img.search.reserve import Reserve, seconds_alone
 from automl_img.search.rungs import Rungs
 from automl_img.search.specs import Specs
-from automl_img.search.spending import Spending
+from automl_img.search.spending import FOR_FINALISTS, Spending
 from automl_img.search.survey import Configuration, Survey, survey_of
 from automl_img.settings import SearchSettings
 from automl_img.space.presets import build_space, find_preset, read_preset
@@ -41,7 +41,6 @@ _RAY = 4.0
 _REPORT = 3.0
 _EXPORT = 1.0
 # Of a budget in time or epochs, at the most, for training finalists again.
-_FOR_FINALISTS = 0.2
 # Of each weight: itself, and two averages of its gradients, as float32.
 _CHECKPOINT_BYTES = 12
 _MODEL_BYTES = 4
@@ -178,7 +177,7 @@ class _Planner:
             planned=time.time(),
             memory_limit=limit,
             disk=disk,
-            misfits=misfits(self._found, limit, self._settings.feature_bytes, disk),
+            misfits=misfits(self._found, self._settings, limit, disk),
             advice=advice(self._found, courses, parts, self._settings, self._prepared.image_size),
         )
 
@@ -214,7 +213,7 @@ class _Planner:
         if unit == "trials":
             amount -= self._repeats + len(self._found.probes)
         elif unit == "epochs":
-            amount *= 1 - _FOR_FINALISTS
+            amount *= 1 - FOR_FINALISTS
         else:
             amount -= tail + self._prepare + self._start + self._probes
         return Budget(max(amount, 1.0), unit)
@@ -253,7 +252,7 @@ class _Planner:
         seconds = each / self._resources.workers
         if self._budget.seconds is None:
             return seconds
-        return min(seconds, _FOR_FINALISTS * self._budget.seconds)
+        return min(seconds, FOR_FINALISTS * self._budget.seconds)
 
     def _retraining(self, course: Course) -> float:
         seconds = course.winner.retraining_seconds(self._more)
@@ -270,7 +269,7 @@ class _Planner:
         return self._images["test"] * each + traced + _EXPORT + _REPORT
 
     def _disk(self, courses: Sequence[Course]) -> dict[str, int]:
-        most = max(item.parameters for item in self._found.configurations)
+        most = max(item.parameters[-1] for item in self._found.configurations)
         features = float(np.mean([course.feature_bytes for course in courses]))
         return {
             "kept features": min(round(features), self._settings.feature_bytes),

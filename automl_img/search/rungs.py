@@ -44,6 +44,10 @@ class Rungs:
     Deviations from the paper: the best value so far counts, not the last one; nobody is judged on
     fewer than three values; one bracket.
 
+    Frozen networks are compared from the second rung on: their epochs on kept features cost so
+    little that at the first one the start of a trial would be most of what it took. A trial of the
+    other kinds has trained for more than five times its fixed cost there (docs/benchmarks.md).
+
     Where a search has several objectives, a trial is ranked by how many others beat it in all of
     them (Fonseca and Fleming 1993), so that one on the front always goes on; the idea of ranking
     rungs by dominance is of https://arxiv.org/abs/2106.12639.
@@ -80,6 +84,8 @@ class Rungs:
         """Take in what the trials of an earlier session reached."""
         for record in records:
             for rung in self.epochs:
+                if self._too_early(ladder_of(record.params), rung):
+                    continue
                 if len(record.epochs) >= rung and record.origin not in ("probe", "repeat"):
                     reached = [result.val_accuracy or 0.0 for result in record.epochs[:rung]]
                     reached_by_all = self._values[ladder_of(record.params), rung]
@@ -101,7 +107,7 @@ class Rungs:
             warmup: epochs in which the trial is not compared.
             serving: what its exported model costs; see ``automl_img.trials.TrialRecord``.
         """
-        if epoch not in self.epochs or epoch <= warmup:
+        if epoch not in self.epochs or epoch <= warmup or self._too_early(ladder, epoch):
             return True
         values = self._values[ladder, epoch]
         values[number] = self._as_costs(best, serving)
@@ -126,6 +132,9 @@ class Rungs:
         number = -max(candidates)[2]
         del self._paused[number]
         return number
+
+    def _too_early(self, ladder: str, epoch: int) -> bool:
+        return ladder == "frozen" and len(self.epochs) > 1 and epoch == self.epochs[0]
 
     def _as_costs(self, best: float, serving: Mapping[str, float] | None) -> tuple[float, ...]:
         return -best, *((serving or {}).get(fact, math.inf) for fact in self._costs)

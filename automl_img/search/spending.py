@@ -12,9 +12,9 @@ from automl_img.search.reserve import Reserve
 # What comes one after the other: the search, training the finalists again, retraining the winner.
 Part = Literal["search", "finalists", "retraining"]
 # Of a budget, for training the finalists again from other seeds.
-_FOR_FINALISTS = 0.2
+FOR_FINALISTS = 0.2
 # Of a budget of seconds, at the most, for retraining the winner.
-_FOR_RETRAINING = 0.5
+FOR_RETRAINING = 0.5
 # Three finalists, two more seeds each; more would say little more.
 MOST_REPEATS = 6
 
@@ -43,7 +43,7 @@ class Spending:
     def repeats(self) -> int:
         """How many trainings of finalists the budget foresees: 0, or 2 to 6; one says nothing."""
         trials = self.budget.trials
-        count = MOST_REPEATS if trials is None else int(_FOR_FINALISTS * trials)
+        count = MOST_REPEATS if trials is None else int(FOR_FINALISTS * trials)
         return min(MOST_REPEATS, count) if count > 1 else 0
 
     @property
@@ -116,10 +116,10 @@ class Spending:
         if self.budget.unit == "trials":
             return amount - self.repeats if part == "search" else amount
         if self.budget.unit == "epochs":
-            return amount * (1 - _FOR_FINALISTS) if part == "search" else amount
+            return amount * (1 - FOR_FINALISTS) if part == "search" else amount
         kept = self.reserve.after_retraining()
         if part != "retraining":
-            kept += self.reserve.retraining(_FOR_RETRAINING * amount)
+            kept += self.reserve.retraining(FOR_RETRAINING * amount)
         if part == "search":
-            kept += self.reserve.repeats(self.repeats, _FOR_FINALISTS * amount)
+            kept += self.reserve.repeats(self.repeats, FOR_FINALISTS * amount)
         return amount - kept

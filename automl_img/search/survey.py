@@ -50,7 +50,7 @@ class Configuration:
         graph_seconds: building and tracing a graph, on average.
         memory_bytes: the most that a process held that trained one; None where none was measured
             and the figures follow from other backbones.
-        parameters: of the largest.
+        parameters: of each configuration of it that is in the survey, ascending.
     """
 
     backbone: str
@@ -58,7 +58,7 @@ class Configuration:
     epoch_seconds: tuple[float, float]
     graph_seconds: float
     memory_bytes: int | None
-    parameters: int
+    parameters: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -238,7 +238,7 @@ def _configuration(costs: Costs, group: Group, works: Sequence[Work]) -> Configu
         epoch_seconds=(min(epochs), max(epochs)),
         graph_seconds=float(np.mean([cost.graph for cost in each])),
         memory_bytes=max(peaks, default=None),
-        parameters=max(work.parameters for work in works),
+        parameters=tuple(sorted(work.parameters for work in works)),
     )
 
 

@@ -182,8 +182,12 @@ def test_a_plan_measures_and_says_what_fits_without_a_run(
         max_epochs=9,
         out=str(tmp_path / "runs"),
         workers=1,
+        max_params="20k",
     )
     plan = plan_search(settings)
+    beyond = sum(parameters > 20_000 for parameters in plan.configurations[0].parameters)
+    assert beyond
+    assert any(f"{beyond} of " in words and "20,000 parameters" in words for words in plan.misfits)
     assert plan.images == {"train": 48, "validation": 6, "test": 6}
     assert 0 < plan.seconds.low <= plan.seconds.middle <= plan.seconds.high
     assert sum(plan.parts.values()) == pytest.approx(plan.seconds.middle, rel=0.1)

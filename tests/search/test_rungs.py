@@ -49,6 +49,31 @@ def test_at_a_full_rung_the_best_third_goes_on_and_the_worst_does_not(values: li
     assert sum(goes_on) <= np.ceil(len(values) / 3) + 1
 
 
+def test_frozen_networks_are_compared_from_the_second_rung_on() -> None:
+    rungs = Rungs(30)
+    decisions = {
+        (ladder, rung): [
+            rungs.goes_on(number, rung, accuracy, ladder)
+            for number, accuracy in enumerate((0.9, 0.8, 0.1))
+        ][-1]
+        for ladder in ("frozen", "fine-tuned")
+        for rung in (3, 9)
+    }
+    assert decisions == {
+        ("frozen", 3): True,
+        ("frozen", 9): False,
+        ("fine-tuned", 3): False,
+        ("fine-tuned", 9): False,
+    }
+    # With a single rung there is no second one.
+    short = Rungs(6)
+    assert [short.goes_on(n, 2, value, "frozen") for n, value in enumerate((0.9, 0.8, 0.1))] == [
+        True,
+        True,
+        False,
+    ]
+
+
 def test_rebuilt_rungs_decide_as_those_that_heard_every_trial() -> None:
     curves = {n: [(n * 7 % 10) / 10 + e / 100 for e in range(1, 4)] for n in range(6)}
     heard, rebuilt = Rungs(30), Rungs(30)
