@@ -80,6 +80,8 @@ class TrialSpec:
             since 1970; None sets no limit.
         instead: of a retraining: the folder of its trial, whose weights are taken where the
             deadline comes first.
+        goes_on_from: of a retraining: the folder of its trial, which was cut short, to go on from
+            its last checkpoint; None begins anew.
         least_epochs: of a retraining: with fewer by the deadline it takes the weights of its trial.
         keeps_best: whether the weights of the best epoch stay in ``folder``.
         measures: facts of the exported model that are measured before anything is trained, by
@@ -105,6 +107,7 @@ class TrialSpec:
     precision: str = "float32"
     deadline: float | None = None
     instead: str | None = None
+    goes_on_from: str | None = None
     least_epochs: int = 0
     keeps_best: bool = False
     measures: tuple[str, ...] = ()

@@ -242,9 +242,10 @@ class Conductor:
         self.stage.ended(record)
 
     def _clear(self, record: TrialRecord) -> None:
-        """Delete what a trial kept to go on with, as large as its model, and the best weights of
-        those that are not among the best few any more."""
-        checkpoint.remove(self._run.trial_folder(record.number))
+        """Delete what a trial kept to go on with, unless it was cut short and may, and the best
+        weights of those that are not among the best few any more."""
+        if record.stop_reason != "budget":
+            checkpoint.remove(self._run.trial_folder(record.number))
         self._best.append(record)
         self._best.sort(key=_quality, reverse=True)
         for beaten in self._best[MOST_WEIGHTS:]:

@@ -40,7 +40,6 @@ _ROUNDS = 100
 _RAY = 4.0
 _REPORT = 3.0
 _EXPORT = 1.0
-# Of a budget in time or epochs, at the most, for training finalists again.
 # Of each weight: itself, and two averages of its gradients, as float32.
 _CHECKPOINT_BYTES = 12
 _MODEL_BYTES = 4

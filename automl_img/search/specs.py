@@ -91,10 +91,11 @@ class Specs:
     def retraining(self, winner: TrialRecord, deadline: float | None) -> TrialSpec:
         """The spec for training ``winner`` again, on training and validation images: for the epochs
         that served it best, along the learning rates of its trial; or where the budget cut that
-        short, from the start to the end of its schedule."""
+        short, from where it was to the end of its schedule."""
         best = winner.best
         assert best is not None  # ``rank`` gives no other.
         cut = winner.stop_reason == "budget"
+        trial = str(self.run.trial_folder(winner.number))
         rates = tuple(result.learning_rate for result in winner.epochs[: best.epoch])
         return dataclasses.replace(
             self.of(winner, deadline),
@@ -105,8 +106,9 @@ class Specs:
             keeps_best=False,
             measures=(),
             folder=str(self.run.path / WINNER),
-            instead=str(self.run.trial_folder(winner.number)),
-            least_epochs=max(1, best.epoch // 2),
+            instead=trial,
+            goes_on_from=trial if cut else None,
+            least_epochs=1 if cut else max(1, best.epoch // 2),
         )
 
     def retrained(self) -> bool:

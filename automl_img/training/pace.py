@@ -20,12 +20,18 @@ class Pace:
         self._began = time.time()
         self._deadline = spec.deadline if spec.train_on_all else None
 
-    def place(self, epoch: int) -> int:
-        """Where on its schedule an epoch is, from 0: at its number, or ahead of it."""
-        if self._deadline is None:
-            return epoch
-        share = (time.time() - self._began) / max(self._deadline - self._began, 1e-9)
-        return max(epoch, min(int(share * self._epochs), self._epochs - 1))
+    def place(self, epoch: int, earlier: int = 0) -> int:
+        """Where on its schedule an epoch is, from 0: at its number, or ahead of it.
+
+        Args:
+            earlier: epochs of the trial that the retraining goes on from; what is left of the
+                schedule spans all of its own.
+        """
+        own = float(epoch)
+        if self._deadline is not None:
+            share = (time.time() - self._began) / max(self._deadline - self._began, 1e-9)
+            own = max(own, min(share * self._epochs, self._epochs - 1))
+        return int(earlier + own * (self._epochs - earlier) / self._epochs)
 
     def ends(self, results: Sequence[EpochResult]) -> bool:
         """Whether there is no time for another epoch."""

@@ -94,9 +94,12 @@ class Trainer:
         self._head_epochs = int(spec.params["fine_tune.head_epochs"]) if self._alone else 0
         self._traced_before = 0
         gpu_peak_bytes(forget=True)
+        self._earlier = 0 if self.results else self._epochs_of(spec.goes_on_from)
         self._phase = self._phase_of(max(len(self.results) - 1, 0))
-        if self.results and not checkpoint.restore(self.folder, self.model.state()):
-            self.results = []
+        source = self.folder if self.results else Path(spec.goes_on_from or "")
+        begun = self.results or self._earlier
+        if begun and not checkpoint.restore(source, self.model.state()):
+            self.results, self._earlier = [], 0
             self._phase = self._phase_of(0)
         self._saved, self._between = time.monotonic(), checkpoint_seconds
 
@@ -145,7 +148,7 @@ class Trainer:
             if self._pace.ends(self.results):
                 self.stop_reason = "finished" if epoch >= self.spec.least_epochs else "budget"
                 break
-            if epoch and epoch == self._head_epochs:
+            if epoch and self._earlier + epoch == self._head_epochs:
                 self._enter_next_phase(epoch)
             try:
                 self.results.append(self._train_epoch(epoch))
@@ -156,6 +159,11 @@ class Trainer:
                 self._checkpoint()
             yield self.results[-1]
         checkpoint.remove(self.folder)
+
+    def _epochs_of(self, folder: str | None) -> int:
+        """Epochs of a trial to go on from; 0 without a checkpoint beyond its head alone."""
+        done = len(checkpoint.saved_results(Path(folder))) if folder else 0
+        return done if done > self._head_epochs else 0
 
     def _enter_next_phase(self, epoch: int) -> None:
         """Go on with all that is not frozen, and the head as it was trained alone."""
@@ -168,7 +176,7 @@ class Trainer:
         """The head alone for the first epochs, then what is not frozen, with a new optimizer."""
         spec, facts = self.spec, self.facts
         params, last = spec.params, spec.max_epochs
-        if self._alone and epoch < self._head_epochs:
+        if self._alone and self._earlier + epoch < self._head_epochs:
             params, last = self._alone, min(last, self._head_epochs)
         inputs, notice = inputs_of(spec, params, self.data, facts, range(epoch, last))
         self.notice = notice or self.notice
@@ -247,14 +255,14 @@ class Trainer:
             self._saved = time.monotonic()
 
     def _rate(self, epoch: int) -> float:
-        place = self._pace.place(epoch)
+        place = self._pace.place(epoch, self._earlier)
         if self.spec.learning_rates:
             return self.spec.learning_rates[min(place, len(self.spec.learning_rates) - 1)]
         losses = [result.val_loss for result in self.results if result.val_loss is not None]
         # What the head alone reached says nothing about a plateau of the whole.
         losses = losses if epoch < self._head_epochs else losses[self._head_epochs :]
         rate = learning_rate(self.spec.params, place, self.spec.max_epochs, losses)
-        if self._head_epochs and epoch >= self._head_epochs:
+        if self._head_epochs and self._earlier + epoch >= self._head_epochs:
             rate *= float(self.spec.params["fine_tune.rate_factor"])
         return rate
 

@@ -489,3 +489,17 @@ def test_only_the_best_few_trials_keep_their_weights(tmp_path: Path) -> None:
         search.finish(name)
     left = {int(path.parent.name) for path in search.run.path.rglob(checkpoint.BEST)}
     assert left == set(range(MOST_WEIGHTS + 2)) - {0, 2}
+
+
+@pytest.mark.parametrize(("reason", "stays"), [("budget", True), ("finished", False)])
+def test_a_trial_that_the_budget_cut_short_keeps_what_it_may_go_on_from(
+    tmp_path: Path, reason: str, stays: bool
+) -> None:
+    search = Search(tmp_path)
+    search.conductor.next("a")
+    kept = search.run.trial_folder(0) / checkpoint.FILE
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"state")
+    search.report("a", 1, 0.5)
+    search.finish("a", reason)
+    assert kept.exists() is stays

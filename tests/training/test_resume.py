@@ -124,3 +124,35 @@ def test_a_trial_of_a_killed_process_goes_on_in_another(spec: TrialSpec, tmp_pat
             break
     # Another process may round otherwise in another thread's order.
     assert np.array(curve(resumed)) == pytest.approx(np.array(curve(whole[-2:])), abs=1e-3)
+
+
+def test_a_retraining_goes_on_from_a_trial_that_was_cut_short_through_the_rest_of_its_schedule(
+    spec: TrialSpec, tmp_path: Path
+) -> None:
+    cut = with_(spec, tmp_path / "cut", max_epochs=6, fix={"optimizer__schedule": "cosine"})
+    interrupted(cut, after=4)
+    done = len(checkpoint.saved_results(Path(cut.folder)))
+    assert done == 4
+    again = dataclasses.replace(
+        cut, train_on_all=True, folder=str(tmp_path / "winner"), goes_on_from=cut.folder
+    )
+    anew = dataclasses.replace(again, folder=str(tmp_path / "anew"), goes_on_from=None)
+    on, fresh = train(again), train(anew)
+    assert [each.epoch for each in on] == [1, 2, 3, 4, 5, 6]
+    assert on[0].loss < 0.7 * fresh[0].loss
+    # Six epochs for the two that the trial had left: the rates of its last two, each three times.
+    left = [each.learning_rate for each in fresh[4:]]
+    assert [each.learning_rate for each in on] == pytest.approx(sorted(left * 3, reverse=True))
+
+
+def test_a_retraining_begins_anew_where_its_trial_left_no_checkpoint(
+    spec: TrialSpec, tmp_path: Path
+) -> None:
+    alone = dataclasses.replace(spec, train_on_all=True, folder=str(tmp_path / "winner"))
+    on = train(dataclasses.replace(alone, goes_on_from=str(tmp_path / "nothing")))
+    fresh = train(dataclasses.replace(alone, folder=str(tmp_path / "anew")))
+    assert np.array(curve_of_losses(on)) == pytest.approx(np.array(curve_of_losses(fresh)))
+
+
+def curve_of_losses(results: list[EpochResult]) -> list[float]:
+    return [result.loss for result in results]
