@@ -12,6 +12,7 @@ import pytest
 from automl_img.api import load_space, predict, verdict, write_report
 from automl_img.data.prepare import prepare
 from automl_img.events import ignore
+from automl_img.export.keras import export_keras
 from automl_img.models import backbones
 from automl_img.models.weights import find_variant
 from automl_img.plugins import leaf_names, leaves
@@ -19,15 +20,16 @@ from automl_img.runs import create_run
 from automl_img.search.choice import choose, rank
 from automl_img.search.finalists import (
     evaluate_once,
-    export_winner,
     keep_validation_predictions,
     keep_winner,
 )
+from automl_img.search.sampler import Suggestion
+from automl_img.search.specs import Specs
 from automl_img.settings import SearchSettings
 from automl_img.training.final import keep_final, load_final
 from automl_img.training.guards import release_memory
 from automl_img.training.trainer import Trainer
-from automl_img.trials import Params, TrialRecord, TrialSpec, TrialState
+from automl_img.trials import Params, TrialRecord, TrialState
 from tests.pictures import class_folders
 
 SMALLEST: Params = {"weights": "none", "cnn.depth": 1, "cnn.filters": 8, "batch_size": 8}
@@ -40,30 +42,14 @@ def test_a_family_goes_from_trial_to_report_and_export(family: ModuleType, tmp_p
     variant = find_variant(name)
     size = variant.minimum if variant is not None else 16
     photos = class_folders(tmp_path / "photos", per_class=12, size=size)
-    prepared = prepare(SearchSettings(data=str(photos), image_size=size))
+    settings = SearchSettings(data=str(photos), image_size=size, max_epochs=1)
+    prepared = prepare(settings)
     space = load_space("everything", {}, {"backbone": name, "weights": "none"} if variant else {})
     params = space.nearest({**family.START, **SMALLEST, "backbone": name})
     run = create_run(tmp_path, "run", {"name": "run", "data": {"class_names": ["x", "y", "z"]}})
-    rows = prepared.rows_arrays()
-    np.savez(
-        run.path / "rows.npz",
-        train=rows["train"],
-        validation=rows["validation"],
-        labels=rows["labels"],
-    )
-    spec = TrialSpec(
-        number=0,
-        params=params,
-        seed=0,
-        max_epochs=1,
-        pixels=str(prepared.pixels.folder),
-        rows=str(run.path / "rows.npz"),
-        train_on_all=False,
-        class_names=prepared.class_names,
-        class_weights=(),
-        flips=prepared.flips,
-        folder=str(run.trial_folder(0)),
-    )
+    specs = Specs(settings, prepared, run, {}, "float32")
+    specs.write_rows()
+    spec = specs.of(Suggestion(0, params, 0))
     trainer = Trainer(spec)
     epochs = tuple(trainer.epochs())
     record = TrialRecord(
@@ -83,15 +69,14 @@ def test_a_family_goes_from_trial_to_report_and_export(family: ModuleType, tmp_p
     labels = prepared.index.labels[prepared.split.validation]
     keep_validation_predictions(run, [winner], labels, prepared.names_of_validation)
     folder = run.path / "winner"
-    again = dataclasses.replace(spec, train_on_all=True, folder=str(folder))
-    retraining = Trainer(again)
+    retraining = Trainer(specs.retraining(winner, None))
     history = tuple(retraining.epochs())
     keep_final(retraining)
     keep_winner(run, winner, dataclasses.replace(record, epochs=history), choose([record], 9))
     classifier, rows_kept, expected = load_final(folder)
-    evaluate_once(run, classifier, prepared.test, prepared.class_names, 0, ignore)
-    samples = prepared.pixels.images[rows_kept]
-    export_winner(run, classifier, prepared.class_names, samples, expected)
+    evaluate_once(specs, classifier, None, ignore)
+    samples = np.asarray(prepared.pixels.images[rows_kept])
+    export_keras(classifier, prepared.class_names, run.model, samples, expected)
     write_report(run.path)
     release_memory()
 
