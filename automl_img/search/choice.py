@@ -9,11 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from automl_img.errors import SearchError
+from automl_img.search.rungs import REDUCTION_FACTOR
 from automl_img.trials import TrialRecord, TrialState
 
 # Of the normal distribution, for a difference at the level 0.05.
 _Z = 1.96
 _MUCH_CHEAPER = 0.9
+# What a trial reached before says nothing yet.
+_FEWEST_EPOCHS = 3
 
 
 def rank(records: Sequence[TrialRecord]) -> list[TrialRecord]:
@@ -77,7 +80,7 @@ def choose(records: Sequence[TrialRecord], images: int) -> Choice:
     repeated = [record for record in ranked if len(scores.get(record.number, ())) > 1]
     accuracies = {record.number: tuple(scores[record.number]) for record in repeated}
     if len(repeated) < 2:
-        return _cut_but_ahead(ranked, images) or Choice(
+        return _cut_but_ahead(ranked) or Choice(
             tuple(ranked), "it has the best validation accuracy", accuracies
         )
     means = {number: float(np.mean(values)) for number, values in accuracies.items()}
@@ -98,26 +101,28 @@ def choose(records: Sequence[TrialRecord], images: int) -> Choice:
     return Choice((best, second, *others, *rest), reason, accuracies)
 
 
-def _cut_but_ahead(ranked: Sequence[TrialRecord], images: int) -> Choice | None:
+def _cut_but_ahead(ranked: Sequence[TrialRecord]) -> Choice | None:
     """The trial that the end of the budget cut short, where it was ahead of the best one after as
-    many epochs by more than a standard error; None where there is none.
+    many epochs; None where there is none.
 
-    Trials are compared after equally many epochs at the rungs too. What was cut is retrained to the
-    end of its schedule, see ``Specs.retraining``.
+    So trials are compared at the rungs too. What was cut goes on to the end of its schedule, see
+    ``Specs.retraining``. One that had hardly begun is not considered: it needs a third of the
+    epochs of the best one, where the first rungs are.
     """
     best = ranked[0]
     ahead = []
     for record in ranked[1:]:
-        if record.stop_reason == "budget" and record.origin != "probe":
-            own, other = _reached(record), _reached(best, len(record.epochs))
-            if own - other > math.sqrt(own * (1 - own) / max(images, 1)):
-                ahead.append((own - other, -record.number, record, other))
-    if not ahead:
+        begun = _FEWEST_EPOCHS <= len(record.epochs) >= len(best.epochs) / REDUCTION_FACTOR
+        if record.stop_reason == "budget" and record.origin != "probe" and begun:
+            lead = _reached(record) - _reached(best, len(record.epochs))
+            ahead.append((lead, -record.number, record))
+    if not ahead or max(ahead)[0] <= 0:
         return None
-    _, _, first, other = max(ahead)
+    _, _, first = max(ahead)
+    epochs = len(first.epochs)
     reason = (
-        f"the end of the budget cut it off after {len(first.epochs)} epochs, ahead of trial "
-        f"{best.number} after as many ({_reached(first):.3f} to {other:.3f})"
+        f"the end of the budget cut it off after {epochs} epochs, ahead of trial {best.number} "
+        f"after as many ({_reached(first):.3f} to {_reached(best, epochs):.3f})"
     )
     return Choice((first, *(record for record in ranked if record is not first)), reason, {})
 

@@ -52,23 +52,29 @@ def test_nobody_wins_where_nobody_finished_an_epoch() -> None:
         choose([record(0, (), TrialState.FAILED, "error")], 100)
 
 
+WHOLE = record(0, (0.5, 0.55, 0.6, 0.65, 0.7, 0.7))
+
+
 def test_a_trial_that_the_time_cut_short_wins_where_it_was_ahead_after_as_many_epochs() -> None:
-    whole = record(0, (0.5, 0.6, 0.70))
-    cut = record(1, (0.5, 0.68), TrialState.PRUNED, "budget")
-    choice = choose([whole, cut], 1000)
+    cut = record(1, (0.5, 0.6, 0.62), TrialState.PRUNED, "budget")
+    choice = choose([WHOLE, cut], 1000)
     assert [one.number for one in choice.trials] == [1, 0]
-    assert "cut it off after 2 epochs, ahead of trial 0 after as many (0.680 to 0.600)" in (
+    assert "cut it off after 3 epochs, ahead of trial 0 after as many (0.620 to 0.600)" in (
         choice.reason
     )
 
 
 @pytest.mark.parametrize(
     ("accuracies", "reason"),
-    [((0.5, 0.605), "budget"), ((0.5, 0.68), "rung 2"), ((0.5, 0.58), "budget")],
+    [
+        ((0.5, 0.52, 0.6), "budget"),
+        ((0.5, 0.6, 0.62), "rung 3"),
+        ((0.68, 0.69), "budget"),
+    ],
+    ids=["not ahead", "stopped by a rung", "hardly begun"],
 )
-def test_one_that_was_not_clearly_ahead_or_that_a_rung_stopped_does_not(
+def test_one_that_was_not_ahead_or_not_cut_or_hardly_begun_does_not(
     accuracies: tuple[float, ...], reason: str
 ) -> None:
-    whole = record(0, (0.5, 0.6, 0.70))
-    choice = choose([whole, record(1, accuracies, TrialState.PRUNED, reason)], 1000)
+    choice = choose([WHOLE, record(1, accuracies, TrialState.PRUNED, reason)], 1000)
     assert [one.number for one in choice.trials] == [0, 1]
