@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from automl_img.errors import SearchError
 from automl_img.events import Listener, Notice, Phase
 from automl_img.search.choice import Choice, choose, rank
-from automl_img.search.reserve import WORTH_A_PROCESS
+from automl_img.search.reserve import WORTH_A_PROCESS, gains_from_cores
 from automl_img.search.sampler import Suggestion, own_seed
 from automl_img.search.specs import Specs
 from automl_img.search.spending import Part, Spending
@@ -150,6 +150,8 @@ class Retraining:
         if not self._shared or not self._records():
             return False
         winner = self._chosen().trials[0]
+        if not gains_from_cores(str(winner.params.get("backbone"))):
+            return False
         longer = sum(result.seconds for result in winner.epochs) > WORTH_A_PROCESS
         return longer or winner.stop_reason == "budget"
 

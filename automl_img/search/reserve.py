@@ -27,6 +27,14 @@ _FEWEST_REPEATS = 2
 _MARGIN = 1.15
 
 
+def gains_from_cores(backbone: str) -> bool:
+    """Whether a training step is faster with more threads; measured, see docs/architecture.md.
+
+    Networks of dense convolutions are; the small steps of MobileNet are not.
+    """
+    return not backbone.startswith("mobilenet")
+
+
 def seconds_alone(seconds: float, shares: int) -> float:
     """How long a training takes that has the whole machine where that pays.
 

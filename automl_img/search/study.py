@@ -27,7 +27,7 @@ from automl_img.search.inputs import run_info, write_left_out, write_split
 from automl_img.search.interrupts import Interrupt, catching_interrupts
 from automl_img.search.placement import Placement
 from automl_img.search.proposals import Proposals
-from automl_img.search.reserve import Reserve
+from automl_img.search.reserve import Reserve, gains_from_cores
 from automl_img.search.rungs import Rungs
 from automl_img.search.specs import Specs
 from automl_img.search.spending import Spending
@@ -251,7 +251,9 @@ class _Study:
         each = self.prepared.pixels.seconds_an_image
         parts = len(split.train), len(split.validation), len(split.test)
         members = self.settings.ensemble or 0
-        return Reserve(*parts, each, members, self.settings.max_epochs, self.resources.shares)
+        gain = any(map(gains_from_cores, map(str, self.space["backbone"].grid(LARGEST_GRID))))
+        shares = self.resources.shares if gain else 1
+        return Reserve(*parts, each, members, self.settings.max_epochs, shares)
 
     def _elapsed(self) -> float:
         """Seconds since the search was asked for."""

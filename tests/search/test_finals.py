@@ -144,20 +144,21 @@ def test_without_a_trial_there_is_nothing_to_retrain(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "reason", "shared", "alone"),
+    ("seconds", "reason", "shared", "backbone", "alone"),
     [
-        (40.0, "finished", True, True),
-        (1.0, "finished", True, False),
-        (1.0, "budget", True, True),
-        (40.0, "finished", False, False),
+        (40.0, "finished", True, "cnn", True),
+        (1.0, "finished", True, "cnn", False),
+        (1.0, "budget", True, "resnet50", True),
+        (40.0, "finished", False, "cnn", False),
+        (40.0, "finished", True, "mobilenet_v2", False),
     ],
 )
-def test_a_long_retraining_has_the_machine_for_itself(
-    seconds: float, reason: str, shared: bool, alone: bool
+def test_a_long_retraining_has_the_machine_for_itself_where_that_is_faster(
+    seconds: float, reason: str, shared: bool, backbone: str, alone: bool
 ) -> None:
     [epoch] = RECORDS[0].epochs
     long = dataclasses.replace(RECORDS[0], epochs=(dataclasses.replace(epoch, seconds=seconds),))
-    records = [dataclasses.replace(long, stop_reason=reason)]
+    records = [dataclasses.replace(long, stop_reason=reason, params={"backbone": backbone})]
     stage = Retraining(
         lambda: records,
         100,
