@@ -238,7 +238,8 @@ def _commit() -> str:
     try:
         at = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
         changed = subprocess.run(
-            [*git, "status", "--porcelain", "--", "../automl_img", "."],
+            # What this very script writes changes nothing.
+            [*git, "status", "--porcelain", "--", "../automl_img", ".", ":!results"],
             capture_output=True,
             text=True,
         )
