@@ -162,3 +162,17 @@ def test_our_curve_is_read_as_late_as_it_can_have_been(
     )
     values = ("automl-img", "scratch", 0, 300.0, began, str(tmp_path), "", "", "", (), {}, None)
     assert contest.ours.curve(contest.task.Task(*values)) == [(40.0, 0.3), (60.0, 0.5)]
+
+
+def test_what_a_track_lacks_is_said_in_a_sentence(
+    contest: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert contest.versus.why_not([]) is None
+    monkeypatch.setattr(contest.versus, "SHARED", tmp_path)
+    cells = [("automl-img", "transfer", 0), ("automl-img", "scratch", 0)]
+    assert "the track scratch needs cifar10.zip" in contest.versus.why_not(cells)
+    for name in ("cifar10.zip", "grocery.zip"):
+        (tmp_path / name).write_bytes(b"")
+    monkeypatch.setattr(contest.versus.pretrain, "is_done", lambda folder: False)
+    assert contest.versus.why_not(cells[1:]) is None
+    assert "make them with benchmarks/pretrain.py" in contest.versus.why_not(cells)
