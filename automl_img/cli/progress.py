@@ -111,6 +111,9 @@ class SearchProgress:
         self.running.pop(record.number, None)
         if record.graphs_traced is not None:
             self.graphs_traced = (self.graphs_traced or 0) + record.graphs_traced
+        if record.stop_reason == "infeasible":
+            # It was not trained, and is no trial of the budget.
+            return
         match record.state:
             case TrialState.COMPLETE:
                 self.complete += 1

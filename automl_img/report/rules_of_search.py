@@ -52,7 +52,8 @@ def stopped_too_early(card: Card) -> Finding | None:
     losses = [epoch.val_loss for epoch in best.epochs if epoch.val_loss is not None]
     tail = max(2, math.ceil(len(losses) / 10) + 1)
     falling = len(losses) >= tail and losses[-1] < losses[-tail]
-    if best.best.epoch != best.epochs[-1].epoch or not falling:
+    cut = best.stop_reason == "budget"
+    if cut or best.best.epoch != best.epochs[-1].epoch or not falling:
         return None
     text = (
         f"The winner was still improving in its last epoch ({best.best.epoch}): "

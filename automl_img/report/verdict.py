@@ -80,7 +80,11 @@ def verdict(card: Card) -> Verdict:
 
 def epochs_spent(card: Card) -> tuple[int, int | None]:
     """Epochs trained by the trials that did not fail, and what they would have been in full."""
-    counted_trials = [trial for trial in card.trials if trial.state is not TrialState.FAILED]
+    counted_trials = [
+        trial
+        for trial in card.trials
+        if trial.state is not TrialState.FAILED and trial.stop_reason != "infeasible"
+    ]
     run = sum(len(trial.epochs) for trial in counted_trials)
     most = card.search.max_epochs
     return run, (len(counted_trials) * most if most and counted_trials else None)

@@ -27,8 +27,12 @@ _STATES = {
 }
 # How often a point that was tried already is asked for in a row before the space counts as spent.
 _MOST_TWINS = 30
-# Attributes of a trial in Optuna: its number in the search; the one that tried its point before.
+# Of a trial whose model breaks a limit.
+INFEASIBLE = "infeasible"
+# Attributes of a trial in Optuna: its number in the search; how it ended; the one that tried its
+# point before.
 _NUMBER = "number"
+_REASON = "stop_reason"
 _TWIN = "twin_of"
 
 
@@ -74,9 +78,10 @@ class Arm:
         return max((int(trial.user_attrs.get(_NUMBER, -1)) for trial in trials), default=-1)
 
     def scores(self) -> Iterator[float]:
-        """Best validation accuracy of each trial that ended."""
+        """Best validation accuracy of each trial that ended, those that break a limit left out."""
         for trial in self._study.get_trials(deepcopy=False):
-            if trial.state.is_finished() and _TWIN not in trial.user_attrs:
+            infeasible = trial.user_attrs.get(_REASON) == INFEASIBLE
+            if trial.state.is_finished() and _TWIN not in trial.user_attrs and not infeasible:
                 failed = trial.state is OptunaState.FAIL
                 yield 0.0 if failed else max(trial.intermediate_values.values(), default=0.0)
 
@@ -113,7 +118,7 @@ class Arm:
 
     def tell(self, trial: optuna.Trial, record: TrialRecord) -> None:
         """Keep how a trial ended, in the study too."""
-        trial.set_user_attr("stop_reason", record.stop_reason)
+        trial.set_user_attr(_REASON, record.stop_reason)
         for fact, excess in self._limits.violations(record.serving or {}).items():
             trial.set_constraint(fact, excess)
         state, values = _STATES[record.state], [each.value(record) for each in self._objectives]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from automl_img.errors import SearchError
-from automl_img.search.rungs import REDUCTION_FACTOR
+from automl_img.search.rungs import REDUCTION_FACTOR, ladder_of, warmup_of
 from automl_img.trials import TrialRecord, TrialState
 
 # Of the normal distribution, for a difference at the level 0.05.
@@ -105,15 +105,16 @@ def _cut_but_ahead(ranked: Sequence[TrialRecord]) -> Choice | None:
     """The trial that the end of the budget cut short, where it was ahead of the best one after as
     many epochs; None where there is none.
 
-    So trials are compared at the rungs too. What was cut goes on to the end of its schedule, see
-    ``Specs.retraining``. One that had hardly begun is not considered: it needs a third of the
-    epochs of the best one, where the first rungs are.
+    So trials are compared at the rungs too: with their own kind, and beyond their warm-up. What was
+    cut goes on to the end of its schedule, see ``Specs.retraining``.
     """
     best = ranked[0]
     ahead = []
     for record in ranked[1:]:
-        begun = _FEWEST_EPOCHS <= len(record.epochs) >= len(best.epochs) / REDUCTION_FACTOR
-        if record.stop_reason == "budget" and record.origin != "probe" and begun:
+        cut = record.stop_reason == "budget" and record.origin != "probe"
+        alike = ladder_of(record.params) == ladder_of(best.params)
+        warm = len(record.epochs) > max(warmup_of(record.params), warmup_of(best.params))
+        if cut and alike and warm and has_begun(len(record.epochs), len(best.epochs)):
             lead = _reached(record) - _reached(best, len(record.epochs))
             ahead.append((lead, -record.number, record))
     if not ahead or max(ahead)[0] <= 0:
@@ -125,6 +126,12 @@ def _cut_but_ahead(ranked: Sequence[TrialRecord]) -> Choice | None:
         f"after as many ({_reached(first):.3f} to {_reached(best, epochs):.3f})"
     )
     return Choice((first, *(record for record in ranked if record is not first)), reason, {})
+
+
+def has_begun(epochs: int, of_the_best: int) -> bool:
+    """Whether a trial that was cut short has trained long enough to be compared: for a third of the
+    epochs of the best one, where the first rungs are."""
+    return epochs >= _FEWEST_EPOCHS and epochs >= of_the_best / REDUCTION_FACTOR
 
 
 def _reached(record: TrialRecord, epochs: int | None = None) -> float:

@@ -176,7 +176,8 @@ class Conductor:
             self._listener(EpochEnded(None, epoch))
             return
         self._spending.trained()
-        self._spending.reserve.heard(trial.number, epoch, trial.facts.get("ms_per_image"))
+        ladder = ladder_of(trial.suggestion.params)
+        self._spending.reserve.heard(trial.number, epoch, trial.facts.get("ms_per_image"), ladder)
         self._sampler.report(trial.number, epoch)
         self._listener(EpochEnded(trial.number, epoch))
 
@@ -244,8 +245,9 @@ class Conductor:
     def _clear(self, record: TrialRecord) -> None:
         """Delete what a trial kept to go on with, unless it was cut short and may, and the best
         weights of those that are not among the best few any more."""
-        if record.stop_reason != "budget":
-            checkpoint.remove(self._run.trial_folder(record.number))
+        if record.stop_reason == "budget":
+            return
+        checkpoint.remove(self._run.trial_folder(record.number))
         self._best.append(record)
         self._best.sort(key=_quality, reverse=True)
         for beaten in self._best[MOST_WEIGHTS:]:

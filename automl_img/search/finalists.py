@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from automl_img.data.sealed import TestImages
 from automl_img.evaluation.gallery import choose, write_thumbnails
 from automl_img.evaluation.scores import score
 from automl_img.events import Listener, Notice, Phase
@@ -28,7 +29,6 @@ from automl_img.training.trainer import VALIDATION
 from automl_img.trials import TrialRecord
 
 FINALISTS = 5
-_ENSEMBLE = "ensemble"
 Timed = Callable[[str], AbstractContextManager[None]]
 
 
@@ -55,20 +55,17 @@ def finish(
         if broken := settings.limits.infeasible(serving):
             listener(Notice(f"measured again at the end, {broken}"))
     keep_winner(run, winner, again, choice, serving)
-    ensemble = None
-    if settings.ensemble is not None:
-        with timed(_ENSEMBLE):
-            ensemble = _ensemble(specs, labels, settings.ensemble, spending, listener)
     with timed("test"):
         listener(Phase(f"reading the {prepared.test.count:,} test images, once"))
-        evaluate_once(specs, classifier, ensemble, listener)
+        test = prepared.test.open(listener)
+        evaluate(specs, test, classifier)
     with timed("export"):
         listener(Phase("exporting the model and comparing it with the trained one"))
-        samples, names = np.asarray(prepared.pixels.images[rows]), prepared.class_names
-        export_keras(classifier, names, run.model, samples, expected)
-        if ensemble is not None:
-            expected = predict_rows(ensemble.classifier, samples, np.arange(len(samples)))
-            export_keras(ensemble.classifier, names, run.ensemble, samples, expected)
+        samples = np.asarray(prepared.pixels.images[rows])
+        export_keras(classifier, prepared.class_names, run.model, samples, expected)
+    if settings.ensemble is not None:
+        with timed("ensemble"):
+            _add_ensemble(specs, labels, test, samples, spending, listener)
     remove_folders([run.path / "trials", run.path / WINNER])
 
 
@@ -125,36 +122,61 @@ def keep_winner(
     )
 
 
-def evaluate_once(
-    specs: Specs, classifier: Any, ensemble: Ensemble | None, listener: Listener
-) -> None:
-    """Open the test images, for the only time, and keep what the retrained model and the ensemble
-    score there."""
+def evaluate(specs: Specs, test: TestImages, classifier: Any) -> None:
+    """Keep what the retrained model scores on the test images."""
     run, names = specs.run, specs.prepared.class_names
-    test = specs.prepared.test.open(listener)
-    every = np.arange(len(test.images))
-    probabilities = predict_rows(classifier, test.images, every)
+    probabilities = predict_rows(classifier, test.images, np.arange(len(test.images)))
     run.write_predictions("test", Predictions(test.labels, probabilities, test.names))
     rows = choose(test.labels, probabilities, specs.settings.seed)
     write_thumbnails(run, test.images, rows)
     run.write_json("test.json", score(test.labels, probabilities, names))
-    if ensemble is not None:
-        averaged = predict_rows(ensemble.classifier, test.images, every)
-        run.write_predictions(_ENSEMBLE, Predictions(test.labels, averaged, test.names))
-        scores = score(test.labels, averaged, names)
-        run.write_json("ensemble.json", {**ensemble.to_json(), "test": scores})
     write_left_out(run, test.left_out)
 
 
-def _ensemble(
-    specs: Specs, labels: np.ndarray, most: int, spending: Spending, listener: Listener
-) -> Ensemble | None:
-    """An ensemble, where there is time for one and one is better; else a notice says why not."""
-    if not spending.has_time_for(spending.reserve.after_retraining()):
+def _add_ensemble(
+    specs: Specs,
+    labels: np.ndarray,
+    test: TestImages,
+    samples: np.ndarray,
+    spending: Spending,
+    listener: Listener,
+) -> None:
+    """An ensemble beside the winner, where there is time for one and one is better; else a notice
+    says why not. The winner is tested and exported by now: no failure here costs it.
+
+    Args:
+        labels: int64 (validation images,).
+        test: open since the winner was tested.
+        samples: images to compare the export on, see ``export_keras``.
+    """
+    if not spending.has_time_for(spending.reserve.ensemble()):
         listener(Notice("no ensemble: there is no time left for it"))
-        return None
+        return
     listener(Phase("looking for an ensemble of models that are trained already"))
-    found = find_ensemble(specs.run, specs, labels, most)
-    if found is None:
-        listener(Notice("no ensemble: no average is better than the best model on validation"))
-    return found
+    try:
+        found = find_ensemble(specs.run, specs, labels, specs.settings.ensemble or 0)
+        if found is None:
+            listener(Notice("no ensemble: no average is better than the best model on validation"))
+            return
+        _keep_ensemble(specs, found, test, samples, listener)
+    # Of several large models in one process anything may go wrong.
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        listener(Notice(f"no ensemble: {first[:200]}"))
+
+
+def _keep_ensemble(
+    specs: Specs, found: Ensemble, test: TestImages, samples: np.ndarray, listener: Listener
+) -> None:
+    """Export an ensemble, and keep what it scores on the test images."""
+    run, names, limits = specs.run, specs.prepared.class_names, specs.settings.limits
+    if limits:
+        serving = measure_model(found.classifier, "latency_ms" in limits.bounded).facts()
+        if broken := limits.infeasible(serving):
+            listener(Notice(f"of the ensemble {broken}"))
+    expected = predict_rows(found.classifier, samples, np.arange(len(samples)))
+    export_keras(found.classifier, names, run.ensemble, samples, expected)
+    averaged = predict_rows(found.classifier, test.images, np.arange(len(test.images)))
+    run.write_predictions("ensemble", Predictions(test.labels, averaged, test.names))
+    scores = score(test.labels, averaged, names)
+    run.write_json("ensemble.json", {**found.to_json(), "test": scores})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 from automl_img.errors import SearchError
@@ -142,18 +143,25 @@ class Retraining:
     @property
     def over(self) -> bool:
         nobody = self.choice is not None and self._place + 1 >= len(self.choice.trials)
-        return self.done is not None or nobody or not self._records()
+        return self.done is not None or nobody or not self._usable
 
     @property
     def alone(self) -> bool:
         """Another process pays where the training is longer than its start."""
-        if not self._shared or not self._records():
+        if not self._shared or not self._usable:
             return False
         winner = self._chosen().trials[0]
         if not gains_from_cores(str(winner.params.get("backbone"))):
             return False
-        longer = sum(result.seconds for result in winner.epochs) > WORTH_A_PROCESS
-        return longer or winner.stop_reason == "budget"
+        expected = sum(result.seconds for result in winner.epochs)
+        deadline = self._spending.deadline(self.part)
+        if winner.stop_reason == "budget" and deadline is not None:
+            expected = deadline - time.time()
+        return expected > WORTH_A_PROCESS
+
+    @property
+    def _usable(self) -> bool:
+        return any(record.best is not None for record in self._records())
 
     def _chosen(self) -> Choice:
         if self.choice is None:

@@ -26,10 +26,10 @@ from automl_img.search.finals import MOST_FINALISTS
 from automl_img.search.forecast import Course, simulate
 from automl_img.search.hardware import Resources, share
 from automl_img.search.measuring import Measuring
-from automl_img.search.reserve import Reserve, seconds_alone
+from automl_img.search.reserve import MEMBER, Reserve, gains_from_cores, seconds_alone
 from automl_img.search.rungs import Rungs
 from automl_img.search.specs import Specs
-from automl_img.search.spending import FOR_FINALISTS, Spending
+from automl_img.search.spending import FOR_FINALISTS, FOR_RETRAINING, Spending
 from automl_img.search.survey import Configuration, Survey, survey_of
 from automl_img.settings import SearchSettings
 from automl_img.space.presets import build_space, find_preset, read_preset
@@ -255,9 +255,10 @@ class _Planner:
 
     def _retraining(self, course: Course) -> float:
         seconds = course.winner.retraining_seconds(self._more)
-        return seconds_alone(
-            seconds, 1 if self._resources.gpus_per_trial else self._resources.workers
-        )
+        if gains_from_cores(str(course.winner.params["backbone"])):
+            seconds = seconds_alone(seconds, self._resources.shares)
+        most = self._budget.seconds
+        return seconds if most is None else min(seconds, FOR_RETRAINING * most)
 
     def _after(self, course: Course) -> float:
         """Test, export and report; the model is traced from images to logits once more."""
@@ -265,7 +266,9 @@ class _Planner:
         images = max(self._images["validation"], 1)
         each = (last.validation + last.view_of_validation) / images
         traced = last.graph + last.forward_graph
-        return self._images["test"] * each + traced + _EXPORT + _REPORT
+        single = self._images["test"] * each + traced
+        members = self._settings.ensemble or 0
+        return single + members * (MEMBER + single) + _EXPORT + _REPORT
 
     def _disk(self, courses: Sequence[Course]) -> dict[str, int]:
         most = max(item.parameters[-1] for item in self._found.configurations)

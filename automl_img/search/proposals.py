@@ -15,6 +15,8 @@ from automl_img.trials import Origin, Params, TrialRecord, TrialSpec
 
 # Of a budget, at the most, for probes.
 _FOR_PROBES = 0.2
+# Where so many models break a limit before one keeps them, hardly one will.
+_MOST_INFEASIBLE = 100
 
 
 class Proposals:
@@ -59,6 +61,8 @@ class Proposals:
         self._spending = spending
         self._listener = listener
         self._staleness = staleness
+        # How many models broke a limit, as long as none kept them all.
+        self._infeasible: int | None = 0
         self._spent = False
         self._told: set[str] = set()
 
@@ -107,6 +111,15 @@ class Proposals:
         self._probing.discard(record.number)
         if record.origin == "probe" and record.best is not None:
             self._scores[str(record.params["backbone"])] = record.best.quality[0]
+        if record.best is not None:
+            self._infeasible = None
+        elif record.stop_reason == "infeasible" and self._infeasible is not None:
+            self._infeasible += 1
+        if self._infeasible == _MOST_INFEASIBLE and not self._spent:
+            self._spent = True
+            self._listener(
+                Notice(f"the first {self._infeasible} models break a limit; the search ends here")
+            )
         if self._staleness is not None:
             self._staleness.ended(record, self._spending.spent)
         for sentence in [*self._sampler.dropped, *filter(None, [self._stale])]:

@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from automl_img.trials import EpochResult, TrialRecord, TrialState
+from automl_img.search.choice import has_begun
+from automl_img.trials import EpochResult, TrialRecord
 
 # Seconds of what no trial tells: Ray's end, the report (measured on two cores: 3 to 5).
 _REPORT = 6.0
 # Writing the exported model, reading it again and tracing it; beside what a trace takes.
 _EXPORT = 2.0
 # Building one member of an ensemble and taking its weights, beside what a trace takes.
-_MEMBER = 2.0
+MEMBER = 2.0
 # A process that has the whole machine: its imports, and tracing the graph once more.
 _PROCESS = 12.0
 # Training that takes longer on a share of the machine is worth such a process.
@@ -50,6 +51,7 @@ def seconds_alone(seconds: float, shares: int) -> float:
 class _Course:
     """What a trial has taken so far, in seconds."""
 
+    ladder: str
     epochs: list[EpochResult] = field(default_factory=list)
     complete: bool = False
 
@@ -57,11 +59,22 @@ class _Course:
         """The best validation accuracy of the first ``epochs``, or of all."""
         return max((result.quality[0] for result in self.epochs[:epochs]), default=0.0)
 
+    def leads(self, leader: _Course) -> bool:
+        """Whether it may win though it is cut short; as in ``automl_img.search.choice``."""
+        epochs = len(self.epochs)
+        return (
+            not self.complete
+            and self.ladder == leader.ladder
+            and has_begun(epochs, len(leader.epochs))
+            and self.reached() > leader.reached(epochs)
+        )
+
     def seconds_to_retrain(self, max_epochs: int) -> float:
         """As long as it needed until its best epoch; one that is not at its end, to that."""
         if self.complete or not max_epochs:
             return self.until_best
-        each = float(np.median([result.seconds for result in self.epochs]))
+        # The first one traces a graph.
+        each = float(np.median([result.seconds for result in self.epochs[1:] or self.epochs]))
         return self.until_best + each * (max_epochs - self.best.epoch)
 
     @property
@@ -109,17 +122,23 @@ class Reserve:
         self._ms_per_image = 0.0
         self._courses: dict[int, _Course] = {}
 
-    def heard(self, number: int, result: EpochResult, ms_per_image: float | None) -> None:
-        """Take in an epoch of trial ``number``, in the order of its epochs."""
+    def heard(
+        self, number: int, result: EpochResult, ms_per_image: float | None, ladder: str = ""
+    ) -> None:
+        """Take in an epoch of trial ``number``, in the order of its epochs.
+
+        Args:
+            ladder: the kind of the trial, see ``automl_img.search.rungs``.
+        """
         if result.val_accuracy is None:
             return
-        self._courses.setdefault(number, _Course()).epochs.append(result)
+        self._courses.setdefault(number, _Course(ladder)).epochs.append(result)
         self._ms_per_image = max(self._ms_per_image, ms_per_image or 0.0)
 
     def ended(self, record: TrialRecord) -> None:
-        """Take in how a trial ended: one that was stopped might have gone on."""
+        """Take in how a trial ended: one that the budget cut short would go on."""
         if record.number in self._courses:
-            self._courses[record.number].complete = record.state is TrialState.COMPLETE
+            self._courses[record.number].complete = record.stop_reason != "budget"
 
     def retraining(self, most: float) -> float:
         """Training the winner again, on the validation images too, for ``most`` seconds at most."""
@@ -141,8 +160,12 @@ class Reserve:
         trace = max((course.trace for course in self._close()), default=0.0)
         forward = self._test * self._ms_per_image / 1000
         single = _EXPORT + trace + self._test * self._seconds_an_image + forward
-        each = _MEMBER + trace + forward
-        return _MARGIN * (single + self._members * each) + _REPORT
+        return _MARGIN * single + self.ensemble() + _REPORT
+
+    def ensemble(self) -> float:
+        """Building an ensemble, testing and exporting it."""
+        trace = max((course.trace for course in self._close()), default=0.0)
+        return self._members * (MEMBER + trace + self._test * self._ms_per_image / 1000)
 
     def _close(self) -> list[_Course]:
         """Trials that may win: as good as the best, or ahead of it after as many epochs."""
@@ -153,6 +176,5 @@ class Reserve:
         return [
             course
             for course in courses
-            if course.reached() >= leader.reached() - _CLOSE
-            or (not course.complete and course.reached() > leader.reached(len(course.epochs)))
+            if course.reached() >= leader.reached() - _CLOSE or course.leads(leader)
         ]

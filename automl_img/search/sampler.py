@@ -12,7 +12,7 @@ import optuna
 from automl_img.models import backbones
 from automl_img.objectives import OBJECTIVES, Limits, Objective
 from automl_img.plugins import leaves
-from automl_img.search.arm import Arm, suggest
+from automl_img.search.arm import INFEASIBLE, Arm, suggest
 from automl_img.search.race import Race
 from automl_img.search.storage import open_storage
 from automl_img.space.dimensions import Choice, SearchSpace
@@ -146,6 +146,9 @@ class Sampler:
             return
         family, trial = self._running.pop(record.number)
         self._arms[family].tell(trial, record)
+        if record.stop_reason == INFEASIBLE:
+            # Other networks of its family may keep the limits.
+            return
         usable = record.state is not TrialState.FAILED and record.best is not None
         self._race.ended(family, record.best.quality[0] if usable and record.best else 0.0)
 

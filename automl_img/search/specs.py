@@ -76,7 +76,10 @@ class Specs:
             deadline=deadline,
             # There may be no time to train the winner again; an ensemble needs no training.
             keeps_best=deadline is not None or settings.ensemble is not None,
-            measures=to_measure(settings.objectives, settings.limits),
+            # A repeat is of a network that was measured.
+            measures=()
+            if trial.origin == "repeat"
+            else to_measure(settings.objectives, settings.limits),
             limits=settings.limits.bounded,
         )
 
@@ -97,12 +100,16 @@ class Specs:
         cut = winner.stop_reason == "budget"
         trial = str(self.run.trial_folder(winner.number))
         rates = tuple(result.learning_rate for result in winner.epochs[: best.epoch])
+        if cut:
+            # Without validation a plateau is not seen: it goes on at the rate that it had.
+            plateau = winner.params["optimizer.schedule"] == "plateau"
+            rates = (winner.epochs[-1].learning_rate,) if plateau else ()
         return dataclasses.replace(
             self.of(winner, deadline),
             train_on_all=True,
             max_epochs=self.settings.max_epochs if cut else best.epoch,
             class_weights=self._class_weights(("train", "validation")),
-            learning_rates=() if cut else rates,
+            learning_rates=rates,
             keeps_best=False,
             measures=(),
             folder=str(self.run.path / WINNER),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from automl_img.search.rungs import ladder_of
 from automl_img.trials import TrialRecord, TrialState
 
 # Of the budget, in which nothing better was found.
@@ -11,9 +12,9 @@ SHARE = 1 / 3
 class Staleness:
     """Whether the last third of the budget brought nothing, and the rungs agree.
 
-    A search is stale when the best trial ended before the last third of the whole budget, and none
-    of those that ended since was ahead of it after as many epochs, at any rung: so none looks like
-    a better one that was stopped too early. Probes and failures say nothing.
+    A search is stale when no trial that ended in the last third of the whole budget was the best so
+    far, or ahead of the best one of its kind after as many epochs at any rung: so none looks like a
+    better one that was stopped too early. Probes and failures say nothing.
     """
 
     def __init__(self, rungs: list[int]) -> None:
@@ -23,8 +24,7 @@ class Staleness:
         """
         self._rungs = rungs
         self._best: TrialRecord | None = None
-        self._spent = 0.0
-        self._promising = False
+        self._promised = 0.0
 
     def ended(self, record: TrialRecord, spent: float) -> None:
         """Take in a trial.
@@ -36,13 +36,13 @@ class Staleness:
         if not usable or record.origin in ("probe", "repeat"):
             return
         if self._best is None or _accuracy(record) > _accuracy(self._best):
-            self._best, self._spent, self._promising = record, spent, False
+            self._best, self._promised = record, spent
         elif self._ahead(record, self._best):
-            self._promising = True
+            self._promised = spent
 
     def why(self, spent: float) -> str | None:
         """Why the search may end, in a sentence; None where it may not."""
-        if self._best is None or self._promising or spent - self._spent < SHARE:
+        if self._best is None or spent - self._promised < SHARE:
             return None
         return (
             f"a third of the budget brought nothing better than trial {self._best.number} "
@@ -51,7 +51,10 @@ class Staleness:
         )
 
     def _ahead(self, record: TrialRecord, best: TrialRecord) -> bool:
-        common = [rung for rung in self._rungs if rung <= min(len(record.epochs), len(best.epochs))]
+        if ladder_of(record.params) != ladder_of(best.params):
+            return False
+        shared = min(len(record.epochs), len(best.epochs))
+        common = [rung for rung in self._rungs if rung <= shared]
         return any(_accuracy(record, rung) > _accuracy(best, rung) for rung in common)
 
 

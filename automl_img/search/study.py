@@ -251,7 +251,7 @@ class _Study:
         each = self.prepared.pixels.seconds_an_image
         parts = len(split.train), len(split.validation), len(split.test)
         members = self.settings.ensemble or 0
-        gain = any(map(gains_from_cores, map(str, self.space["backbone"].grid(LARGEST_GRID))))
+        gain = all(map(gains_from_cores, map(str, self.space["backbone"].grid(LARGEST_GRID))))
         shares = self.resources.shares if gain else 1
         return Reserve(*parts, each, members, self.settings.max_epochs, shares)
 

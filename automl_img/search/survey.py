@@ -147,7 +147,7 @@ def _first_points(
     if settings.sampler == "grid":
         trials = settings.allowed.trials
         return grid(space, trials or _SAMPLE, settings.seed)
-    races = bool(racing(space))
+    races = bool(racing(space)) and len(settings.objectives) == 1
     most = _SAMPLE
     if settings.sampler == "tpe":
         most = AT_RANDOM_OF_SEVERAL if races else AT_RANDOM
@@ -156,7 +156,8 @@ def _first_points(
         return _family(params) if races else ""
 
     points: list[Params] = []
-    with closing(Sampler(study, space, settings.sampler, settings.seed)) as sampler:
+    about = settings.sampler, settings.seed, settings.objectives
+    with closing(Sampler(study, space, *about)) as sampler:
         for point in start:
             placed = sampler.place(len(points), point, "start set")
             points += [placed.params] if placed is not None else []

@@ -94,9 +94,12 @@ def _kept() -> tuple[GraphCache, Growth]:
 def _train(spec: TrialSpec) -> None:
     graphs, growth = _kept()
     _leave_if_too_large(spec, graphs, growth)
+    from automl_img.training import checkpoint
     from automl_img.training.trainer import Trainer
 
-    serving = _serving(spec) if spec.measures else None
+    # What goes on in another process was measured in the first one.
+    begun = (Path(spec.folder) / checkpoint.FILE).exists()
+    serving = _serving(spec) if spec.measures and not begun else None
     if serving and (broken := Limits(**spec.limits).infeasible(serving)):
         _report(0, ended="infeasible", error=broken, serving=serving)
         return

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 from automl_img.trials import EpochResult, TrialSpec
 
+# The first epoch, which traces the graph, does not tell how long the others take.
+_FEWEST = 2
+
 
 class Pace:
     """Goes faster through the schedule than through the epochs, where the deadline asks for it.
@@ -17,25 +20,35 @@ class Pace:
 
     def __init__(self, spec: TrialSpec) -> None:
         self._epochs = spec.max_epochs
-        self._began = time.time()
         self._deadline = spec.deadline if spec.train_on_all else None
+        self._at = 0.0
 
-    def place(self, epoch: int, earlier: int = 0) -> int:
-        """Where on its schedule an epoch is, from 0: at its number, or ahead of it.
+    def place(self, results: Sequence[EpochResult], earlier: int = 0) -> int:
+        """Where on its schedule the next epoch is, from 0; ask once an epoch.
+
+        At its number, as long as the epochs that are left fit into the time. Where they do not,
+        each goes so much further that the last one that fits is at the end.
 
         Args:
+            results: of the epochs so far.
             earlier: epochs of the trial that the retraining goes on from; what is left of the
                 schedule spans all of its own.
         """
-        own = float(epoch)
-        if self._deadline is not None:
-            share = (time.time() - self._began) / max(self._deadline - self._began, 1e-9)
-            own = max(own, min(share * self._epochs, self._epochs - 1))
-        return int(earlier + own * (self._epochs - earlier) / self._epochs)
+        if self._deadline is None or len(results) < _FEWEST:
+            self._at = min(len(results), self._epochs - 1)
+        else:
+            fit = max(1, int((self._deadline - time.time()) / _seconds(results)))
+            left = self._epochs - 1 - self._at
+            self._at = min(self._at + max(1.0, left / fit), self._epochs - 1)
+        return int(earlier + self._at * (self._epochs - earlier) / self._epochs)
 
     def ends(self, results: Sequence[EpochResult]) -> bool:
         """Whether there is no time for another epoch."""
-        if self._deadline is None or not results:
+        if self._deadline is None or len(results) < _FEWEST:
             return False
-        longest = max(result.seconds for result in results[-2:])
-        return time.time() + longest > self._deadline
+        return time.time() + _seconds(results) > self._deadline
+
+
+def _seconds(results: Sequence[EpochResult]) -> float:
+    """The longer one of the last two epochs, without the first of all."""
+    return max(result.seconds for result in results[1:][-2:])

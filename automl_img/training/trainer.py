@@ -146,19 +146,25 @@ class Trainer:
                 self.stop_reason = "early stopping"
                 break
             if self._pace.ends(self.results):
-                self.stop_reason = "finished" if epoch >= self.spec.least_epochs else "budget"
+                self._end_with_the_time()
                 break
             if epoch and self._earlier + epoch == self._head_epochs:
                 self._enter_next_phase(epoch)
             try:
                 self.results.append(self._train_epoch(epoch))
             except _OutOfTime:
-                self.stop_reason = "budget"
+                self._end_with_the_time()
                 break
             if not self.spec.train_on_all and epoch + 1 < self.spec.max_epochs:
                 self._checkpoint()
             yield self.results[-1]
-        checkpoint.remove(self.folder)
+        if self.stop_reason != "budget":
+            checkpoint.remove(self.folder)
+
+    def _end_with_the_time(self) -> None:
+        """A retraining is as good as its time allowed; with too few epochs it does not count."""
+        enough = self.spec.train_on_all and len(self.results) >= self.spec.least_epochs
+        self.stop_reason = "finished" if enough else "budget"
 
     def _epochs_of(self, folder: str | None) -> int:
         """Epochs of a trial to go on from; 0 without a checkpoint beyond its head alone."""
@@ -229,6 +235,7 @@ class Trainer:
         epoch = checkpoint.best_epoch(folder)
         if epoch is None:
             return False
+        self._earlier = 0
         self._phase = self._phase_of(epoch - 1)
         return checkpoint.restore_best(folder, self._weights())
 
@@ -255,7 +262,7 @@ class Trainer:
             self._saved = time.monotonic()
 
     def _rate(self, epoch: int) -> float:
-        place = self._pace.place(epoch, self._earlier)
+        place = self._pace.place(self.results, self._earlier)
         if self.spec.learning_rates:
             return self.spec.learning_rates[min(place, len(self.spec.learning_rates) - 1)]
         losses = [result.val_loss for result in self.results if result.val_loss is not None]

@@ -6,7 +6,7 @@ import pytest
 
 from automl_img.errors import SearchError
 from automl_img.search.choice import choose
-from automl_img.trials import TrialRecord, TrialState
+from automl_img.trials import Params, TrialRecord, TrialState
 from tests.search.spaces import record
 
 
@@ -52,6 +52,7 @@ def test_nobody_wins_where_nobody_finished_an_epoch() -> None:
         choose([record(0, (), TrialState.FAILED, "error")], 100)
 
 
+FROZEN: Params = {"backbone": "vgg16", "weights": "imagenet", "vgg16.frozen_layers": 19}
 WHOLE = record(0, (0.5, 0.55, 0.6, 0.65, 0.7, 0.7))
 
 
@@ -65,16 +66,19 @@ def test_a_trial_that_the_time_cut_short_wins_where_it_was_ahead_after_as_many_e
 
 
 @pytest.mark.parametrize(
-    ("accuracies", "reason"),
+    ("accuracies", "reason", "params"),
     [
-        ((0.5, 0.52, 0.6), "budget"),
-        ((0.5, 0.6, 0.62), "rung 3"),
-        ((0.68, 0.69), "budget"),
+        ((0.5, 0.52, 0.6), "budget", {}),
+        ((0.5, 0.6, 0.62), "rung 3", {}),
+        ((0.68, 0.69), "budget", {}),
+        ((0.5, 0.6, 0.62), "budget", FROZEN),
+        ((0.5, 0.6, 0.62), "budget", {"optimizer.warmup_epochs": 3}),
     ],
-    ids=["not ahead", "stopped by a rung", "hardly begun"],
+    ids=["not ahead", "stopped by a rung", "hardly begun", "of another kind", "warming up"],
 )
-def test_one_that_was_not_ahead_or_not_cut_or_hardly_begun_does_not(
-    accuracies: tuple[float, ...], reason: str
+def test_one_that_cannot_be_compared_or_was_not_ahead_does_not(
+    accuracies: tuple[float, ...], reason: str, params: Params
 ) -> None:
-    choice = choose([WHOLE, record(1, accuracies, TrialState.PRUNED, reason)], 1000)
+    cut = record(1, accuracies, TrialState.PRUNED, reason, params=params)
+    choice = choose([WHOLE, cut], 1000)
     assert [one.number for one in choice.trials] == [0, 1]

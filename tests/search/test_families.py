@@ -19,7 +19,7 @@ from automl_img.plugins import leaf_names, leaves
 from automl_img.runs import create_run
 from automl_img.search.choice import choose, rank
 from automl_img.search.finalists import (
-    evaluate_once,
+    evaluate,
     keep_validation_predictions,
     keep_winner,
 )
@@ -74,7 +74,7 @@ def test_a_family_goes_from_trial_to_report_and_export(family: ModuleType, tmp_p
     keep_final(retraining)
     keep_winner(run, winner, dataclasses.replace(record, epochs=history), choose([record], 9))
     classifier, rows_kept, expected = load_final(folder)
-    evaluate_once(specs, classifier, None, ignore)
+    evaluate(specs, prepared.test.open(ignore), classifier)
     samples = np.asarray(prepared.pixels.images[rows_kept])
     export_keras(classifier, prepared.class_names, run.model, samples, expected)
     write_report(run.path)

@@ -163,7 +163,7 @@ def test_a_long_retraining_has_the_machine_for_itself_where_that_is_faster(
         lambda: records,
         100,
         cast(Specs, None),
-        spending("10"),
+        spending("100s" if reason == "budget" else "10"),
         lambda event: None,
         shared=shared,
     )

@@ -7,7 +7,7 @@ import pytest
 from automl_img.budget import Budget
 from automl_img.search.reserve import Reserve, seconds_alone
 from automl_img.search.spending import Spending
-from automl_img.trials import EpochResult
+from automl_img.trials import EpochResult, TrialState
 from tests.search.spaces import record
 
 
@@ -123,13 +123,18 @@ def test_a_trial_that_is_not_at_its_end_is_expected_to_be_retrained_to_that() ->
 
 def test_one_that_is_ahead_of_the_best_after_as_many_epochs_may_win_too() -> None:
     reserve = Reserve(100, 0, 0, 0.0, max_epochs=10)
-    for number, accuracy in ((1, 0.5), (2, 0.6), (3, 0.9)):
+    for number, accuracy in ((1, 0.5), (2, 0.6), (3, 0.65), (4, 0.9)):
         reserve.heard(0, epoch(number, accuracy, 1.0), None)
-    reserve.ended(record(0, (0.5, 0.6, 0.9)))
-    reserve.heard(1, epoch(1, 0.4, 5.0), None)
-    assert reserve.retraining(math.inf) == pytest.approx(1.15 * 3.0)
-    reserve.heard(1, epoch(2, 0.7, 5.0), None)
-    assert reserve.retraining(math.inf) == pytest.approx(1.15 * 50.0)
+    reserve.ended(record(0, (0.5, 0.6, 0.65, 0.9)))
+    # The first epoch, which traces a graph, tells nothing of the others, and one alone nothing of
+    # the trial.
+    reserve.heard(1, epoch(1, 0.8, 20.0), None)
+    reserve.heard(1, epoch(2, 0.8, 5.0), None)
+    assert reserve.retraining(math.inf) == pytest.approx(1.15 * 4.0)
+    reserve.heard(1, epoch(3, 0.81, 5.0), None)
+    assert reserve.retraining(math.inf) == pytest.approx(1.15 * (30.0 + 7 * 5.0))
+    reserve.ended(record(1, (0.8, 0.8, 0.81), TrialState.PRUNED, "rung 3"))
+    assert reserve.retraining(math.inf) == pytest.approx(1.15 * 4.0)
 
 
 def test_no_more_than_half_of_the_time_is_kept_for_the_retraining() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from automl_img.search.rungs import ladder_of
 from automl_img.search.stale import Staleness
 from automl_img.trials import TrialState
 from tests.search.spaces import record
@@ -25,9 +26,18 @@ def test_a_third_of_the_budget_without_a_better_trial_ends_the_search() -> None:
     assert "trial 0 (0.900)" in why
 
 
-def test_a_trial_that_was_ahead_at_a_rung_keeps_the_search_going() -> None:
+def test_a_trial_that_was_ahead_at_a_rung_keeps_the_search_going_for_a_third() -> None:
     staleness = heard((0.2, (0.5, 0.7, 0.9)), (0.4, (0.6, 0.8)))
-    assert staleness.why(0.9) is None
+    assert staleness.why(0.73) is None
+    assert staleness.why(0.74) is not None
+
+
+def test_a_trial_of_another_kind_is_not_compared() -> None:
+    staleness = heard((0.2, (0.5, 0.7, 0.9)))
+    frozen = {"backbone": "vgg16", "weights": "imagenet", "vgg16.frozen_layers": 19}
+    assert ladder_of(frozen) == "frozen"
+    staleness.ended(record(1, (0.6, 0.8), params=frozen), 0.4)
+    assert staleness.why(0.54) is not None
 
 
 def test_a_better_trial_starts_the_third_anew_and_forgets_who_was_ahead_of_the_old_one() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import time
 
 import pytest
@@ -10,44 +11,67 @@ from automl_img.training.pace import Pace
 from automl_img.trials import EpochResult, TrialSpec
 
 SPEC = TrialSpec(0, {}, 0, 20, "", "", True, (), (), True, "")
-EPOCH = EpochResult(1, 1.0, 0.5, None, None, 10.0, 0.01)
+
+
+class Clock:
+    """The time that ``Pace`` reads."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def run(self, paced: Pace, epochs: list[float], earlier: int = 0) -> list[int]:
+        """The places of epochs that take so many seconds each, as far as ``paced`` goes."""
+        results: list[EpochResult] = []
+        places = []
+        for seconds in epochs:
+            if paced.ends(results):
+                break
+            places.append(paced.place(results, earlier))
+            self.now += seconds
+            results.append(EpochResult(len(results) + 1, 1.0, 0.5, None, None, seconds, 0.01))
+        return places
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that ``Pace`` reads."""
-    now = [1000.0]
-    monkeypatch.setattr(pace.time, "time", lambda: now[0])
-    return now
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(pace.time, "time", lambda: made.now)
+    return made
 
 
-def test_without_a_deadline_an_epoch_is_at_its_own_place_and_none_is_the_last() -> None:
-    free = Pace(SPEC)
-    assert [free.place(epoch) for epoch in (0, 7, 19)] == [0, 7, 19]
-    assert not free.ends([EPOCH])
+def paced(clock: Clock, seconds: float) -> Pace:
+    return Pace(dataclasses.replace(SPEC, deadline=clock.now + seconds))
 
 
-def test_a_trial_keeps_to_its_epochs_whatever_its_deadline() -> None:
+def test_without_a_deadline_an_epoch_is_at_its_own_place_and_none_is_the_last(clock: Clock) -> None:
+    assert clock.run(Pace(SPEC), [10.0] * 20) == list(range(20))
+
+
+def test_a_trial_keeps_to_its_epochs_whatever_its_deadline(clock: Clock) -> None:
     trial = Pace(dataclasses.replace(SPEC, train_on_all=False, deadline=time.time() - 1))
-    assert trial.place(3) == 3
-    assert not trial.ends([EPOCH])
+    assert clock.run(trial, [10.0] * 20) == list(range(20))
 
 
-def test_half_of_the_time_is_half_of_the_schedule(clock: list[float]) -> None:
-    short = Pace(dataclasses.replace(SPEC, deadline=clock[0] + 100))
-    assert short.place(0) == 0
-    clock[0] += 50
-    assert short.place(3) == 10
-    # Where the epochs are faster than the time, they count.
-    assert short.place(15) == 15
-    clock[0] += 500
-    assert short.place(3) == 19
+def test_where_all_epochs_fit_each_is_at_its_place_however_long_the_first_took(
+    clock: Clock,
+) -> None:
+    assert clock.run(paced(clock, 300.0), [40.0, *[10.0] * 19]) == list(range(20))
 
 
-def test_the_last_epoch_is_the_last_that_fits(clock: list[float]) -> None:
-    short = Pace(dataclasses.replace(SPEC, deadline=clock[0] + 100))
-    clock[0] += 89
-    assert not short.ends([EPOCH])
-    clock[0] += 2
-    assert short.ends([EPOCH])
-    assert not short.ends([])
+def test_where_half_of_them_fit_the_last_that_fits_is_at_the_end(clock: Clock) -> None:
+    places = clock.run(paced(clock, 105.0), [10.0] * 20)
+    assert len(places) == 10
+    assert places[0] == 0
+    assert places[-1] == 19
+    steps = {later - place for place, later in itertools.pairwise(places)}
+    assert steps <= {1, 2, 3}
+
+
+def test_what_is_left_of_a_schedule_spans_all_epochs(clock: Clock) -> None:
+    places = clock.run(paced(clock, 1000.0), [10.0] * 20, earlier=10)
+    assert places == [10 + place // 2 for place in range(20)]
+
+
+def test_one_epoch_that_traced_its_graph_does_not_end_a_retraining(clock: Clock) -> None:
+    places = clock.run(paced(clock, 60.0), [35.0, *[10.0] * 19])
+    assert len(places) == 3

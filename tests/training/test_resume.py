@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from automl_img.training import checkpoint
+from automl_img.training.trainer import Trainer
 from automl_img.trials import EpochResult, TrialSpec
 from tests.training.trials import curve, train, trainer_of, with_
 
@@ -143,6 +145,30 @@ def test_a_retraining_goes_on_from_a_trial_that_was_cut_short_through_the_rest_o
     # Six epochs for the two that the trial had left: the rates of its last two, each three times.
     left = [each.learning_rate for each in fresh[4:]]
     assert [each.learning_rate for each in on] == pytest.approx(sorted(left * 3, reverse=True))
+
+
+def out_of_time(spec: TrialSpec, after: int) -> Trainer:
+    """Train with a deadline that passes in the midst of the epoch after ``after``."""
+    trainer = trainer_of(dataclasses.replace(spec, deadline=time.time() + 1000))
+    for result in trainer.epochs():
+        if result.epoch == after:
+            trainer.spec = dataclasses.replace(trainer.spec, deadline=0.0)
+    return trainer
+
+
+def test_a_trial_that_its_deadline_cuts_short_keeps_what_it_may_go_on_from(spec: TrialSpec) -> None:
+    trainer = out_of_time(with_(spec, max_epochs=6), after=3)
+    assert trainer.stop_reason == "budget"
+    assert len(checkpoint.saved_results(Path(spec.folder))) == 3
+
+
+@pytest.mark.parametrize(("least", "reason"), [(3, "finished"), (4, "budget")])
+def test_a_retraining_counts_with_the_epochs_that_it_had_time_for(
+    spec: TrialSpec, least: int, reason: str
+) -> None:
+    again = dataclasses.replace(spec, train_on_all=True, max_epochs=6, least_epochs=least)
+    trainer = out_of_time(again, after=3)
+    assert (trainer.stop_reason, len(trainer.results)) == (reason, 3)
 
 
 def test_a_retraining_begins_anew_where_its_trial_left_no_checkpoint(

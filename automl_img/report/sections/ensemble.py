@@ -15,7 +15,8 @@ TITLE = "Ensemble"
 def build(card: Card) -> Section | Skipped:
     ensemble = card.ensemble
     if ensemble is None:
-        return Skipped(TITLE, "The search made no ensemble; --ensemble N asks for one.")
+        why = "it was not asked for (--ensemble N), or no average was better, or there was no time"
+        return Skipped(TITLE, f"The search made no ensemble: {why}.")
     models = Table(
         "table-ensemble",
         "The winner alone and the ensemble, on the same test images",
