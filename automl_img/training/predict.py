@@ -29,3 +29,19 @@ def predict_rows(
         shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
         parts.append(shifted / shifted.sum(axis=1, keepdims=True))
     return np.concatenate(parts).astype(np.float32)
+
+
+def loss_and_accuracy(
+    probabilities: np.ndarray, labels: np.ndarray
+) -> tuple[float | None, float | None]:
+    """(mean cross-entropy in nats, share of right predictions); None where there is no image.
+
+    Args:
+        probabilities: (images, classes).
+        labels: int64 (images,).
+    """
+    if not len(probabilities):
+        return None, None
+    chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    loss = float(-np.log(np.maximum(chosen, 1e-12)).mean())
+    return loss, float((probabilities.argmax(axis=1) == labels).mean())

@@ -25,7 +25,7 @@ from automl_img.training.graphs import GraphCache, key_of
 from automl_img.training.guards import check_finite, gpu_peak_bytes, sees_gpu
 from automl_img.training.inputs import Inputs, TrialImages, inputs_of
 from automl_img.training.pace import Pace
-from automl_img.training.predict import EVALUATION_BATCH, predict_rows
+from automl_img.training.predict import EVALUATION_BATCH, loss_and_accuracy, predict_rows
 from automl_img.training.steps import Steps
 from automl_img.trials import EpochResult, TrialSpec
 
@@ -163,7 +163,7 @@ class Trainer:
 
     def _end_with_the_time(self) -> None:
         """A retraining is as good as its time allowed; with too few epochs it does not count."""
-        enough = self.spec.train_on_all and len(self.results) >= self.spec.least_epochs
+        enough = self.spec.train_on_all and len(self.results) >= max(1, self.spec.least_epochs)
         self.stop_reason = "finished" if enough else "budget"
 
     def _epochs_of(self, folder: str | None) -> int:
@@ -200,7 +200,8 @@ class Trainer:
         self.model.optimizer.learning_rate = rate
         loss, accuracy = self._fit(epoch, rate)
         probabilities = self._validate()
-        val_loss, val_accuracy = self._score(probabilities)
+        labels = self.data.labels[self.data.validation]
+        val_loss, val_accuracy = loss_and_accuracy(probabilities, labels)
         # Shows what the last step did, after the last training loss.
         check_finite(val_loss or 0.0, epoch + 1, rate)
         result = EpochResult(
@@ -285,16 +286,6 @@ class Trainer:
         each = 1000 * (time.perf_counter() - started) / len(rows) + inputs.frozen_ms_per_image()
         self.ms_per_image = min(each, self.ms_per_image or each)
         return probabilities
-
-    def _score(self, probabilities: np.ndarray) -> tuple[float | None, float | None]:
-        """(cross-entropy, accuracy) of the validation images."""
-        if not len(probabilities):
-            return None, None
-        labels = self.data.labels[self.data.validation]
-        chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-        loss = float(-np.log(np.maximum(chosen, 1e-12)).mean())
-        accuracy = float((probabilities.argmax(axis=1) == labels).mean())
-        return loss, accuracy
 
     def _stops_early(self) -> bool:
         """Whether ``early_stopping.patience`` epochs brought no better validation accuracy."""

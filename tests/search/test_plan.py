@@ -205,7 +205,10 @@ def test_a_plan_measures_and_says_what_fits_without_a_run(
 
 @pytest.mark.slow
 def test_with_a_budget_of_time_the_end_is_within_it(photos: Path) -> None:
-    settings = SearchSettings(data=str(photos), space="cnn_small", budget="5m", max_epochs=9)
+    fixed = {"cnn.filters": "12", "cnn.depth": "2"}
+    settings = SearchSettings(
+        data=str(photos), space="cnn_small", fix=fixed, budget="5m", max_epochs=9
+    )
     plan = plan_search(settings)
     assert 60 < plan.seconds.middle <= 300 * 1.05
     assert plan.trials.middle > 3

@@ -132,7 +132,7 @@ def test_a_deadline_ends_a_trial_in_the_midst_of_an_epoch(spec: TrialSpec) -> No
 def test_a_retraining_without_time_has_the_model_that_its_trial_had_at_its_best(
     spec: TrialSpec, tmp_path: Path
 ) -> None:
-    first = Trainer(with_(spec, max_epochs=4, deadline=time.time() + 1000))
+    first = Trainer(with_(spec, max_epochs=4, keeps_best=True))
     results = list(first.epochs())
     best = max(results, key=lambda result: result.quality)
     with np.load(Path(spec.folder) / VALIDATION) as arrays:
@@ -143,9 +143,11 @@ def test_a_retraining_without_time_has_the_model_that_its_trial_had_at_its_best(
         train_on_all=True,
         folder=str(tmp_path / "winner"),
         deadline=time.time() - 1,
+        least_epochs=1,
     )
     again = Trainer(late)
     assert list(again.epochs()) == []
+    assert again.stop_reason == "budget"
     assert again.take_best_of(Path(spec.folder))
     validation = first.data.validation
     found = predict_rows(again.serving, again.data.images, validation)
