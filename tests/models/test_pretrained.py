@@ -41,6 +41,18 @@ def test_preprocessing_is_that_of_keras_applications(variant: Variant) -> None:
     assert inside == np.array_equal(expected, images)
 
 
+def test_what_is_fine_tuned_is_validated_by_statistics_of_its_last_steps() -> None:
+    family = next(leaf for leaf in FAMILIES if "mobilenet_v3_small" in leaf.VARIANTS)
+    params = {"mobilenet_v3_small.frozen_layers": 0}
+    network = family.build("mobilenet_v3_small", 32, 3, params, None)
+    images = noise(16, 32).astype("float32") + 50.0
+    for _ in range(120):
+        network(images, training=True)
+    trained, validated = floats(network(images, training=True)), floats(network(images))
+    # With Keras's momentum of 0.999 they differ by as much as they are large.
+    assert np.abs(trained - validated).mean() < 0.1 * np.abs(trained).mean()
+
+
 def test_grey_images_are_shown_to_all_three_channels_and_small_ones_enlarged() -> None:
     variant = VARIANTS[0]
     grey = noise(2, 8, 1).astype("float32")
