@@ -70,12 +70,13 @@ class _Course:
         )
 
     def seconds_to_retrain(self, max_epochs: int) -> float:
-        """As long as it needed until its best epoch; one that is not at its end, to that."""
+        """As long as it needed until its best epoch; one that is not at its end, what is left of
+        its schedule, since it goes on from its checkpoint."""
         if self.complete or not max_epochs:
             return self.until_best
         # The first one traces a graph.
         each = float(np.median([result.seconds for result in self.epochs[1:] or self.epochs]))
-        return self.until_best + each * (max_epochs - self.best.epoch)
+        return each * (max_epochs - len(self.epochs))
 
     @property
     def best(self) -> EpochResult:
