@@ -19,6 +19,9 @@ from automl_img.training.final import best_of_trial
 from automl_img.training.trainer import VALIDATION
 from automl_img.trials import TrialRecord
 
+# Of the best accuracy, that a member must reach.
+_LEAST = 0.9
+
 
 @dataclass(frozen=True)
 class Ensemble:
@@ -51,17 +54,22 @@ def find_ensemble(run: Run, specs: Specs, labels: np.ndarray, most: int) -> Ense
     """The best average, on the validation images, of at most ``most`` trials; None where nothing is
     better than the best of them alone.
 
-    Trials whose weights are still there take part; see ``automl_img.evaluation.ensemble``.
+    Trials take part whose weights are still there and whose accuracy is at least 0.9 of the best
+    one: a worse one turns a few validation images by chance, and spoils the probabilities. See
+    ``automl_img.evaluation.ensemble``.
 
     Args:
         labels: int64 (validation images,).
         most: at least 2.
     """
     offered = []
-    for record in rank(run.trials()):
+    ranked = rank(run.trials())
+    least = _LEAST * max(map(_accuracy, ranked))
+    for record in ranked:
         folder = run.trial_folder(record.number)
         # A probe has seen other images than the trials.
-        if record.origin != "probe" and checkpoint.best_epoch(folder) is not None:
+        kept = record.origin != "probe" and checkpoint.best_epoch(folder) is not None
+        if kept and _accuracy(record) >= least:
             offered.append((record, _predictions(folder)))
     if len(offered) < 2:
         return None
@@ -72,6 +80,10 @@ def find_ensemble(run: Run, specs: Specs, labels: np.ndarray, most: int) -> Ense
     weights = tuple(chosen.weights[place] for place in chosen.members)
     classifiers = _classifiers(specs, members)
     return Ensemble(members, weights, chosen.accuracy, ensemble_model(classifiers, weights))
+
+
+def _accuracy(record: TrialRecord) -> float:
+    return record.best.quality[0] if record.best is not None else 0.0
 
 
 def _predictions(folder: Path) -> np.ndarray:

@@ -17,7 +17,7 @@ from tests.search.spaces import TINY
 
 pytestmark = pytest.mark.slow
 
-SPREAD = {"optimizer.learning_rate": "1e-3..1e-1:log", "cnn.kernel_size": "3,5"}
+SPREAD = {"optimizer.learning_rate": "1e-2..3e-2:log", "head.pooling": "avg,max"}
 SIZES = {"cnn.filters": "8,32"}
 # Between the two networks of SIZES.
 PARAMETERS = 700
@@ -91,7 +91,13 @@ def test_two_objectives_give_a_front_that_the_report_shows(
 def test_an_ensemble_is_one_model_that_predicts_the_average_of_its_members(tmp_path: Path) -> None:
     # Of digits small networks learn different parts in three epochs.
     run = small_search(
-        "digits", tmp_path / "runs", budget=5, limit_per_class=40, search=SPREAD, ensemble=3
+        "digits",
+        tmp_path / "runs",
+        budget=5,
+        max_epochs=5,
+        limit_per_class=40,
+        search=SPREAD,
+        ensemble=3,
     )
     told = run.read_json("ensemble.json")
     assert told is not None
