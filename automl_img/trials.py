@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -178,6 +179,11 @@ class TrialRecord:
         kept["state"] = TrialState(kept["state"])
         kept["epochs"] = tuple(_epoch_from_json(item) for item in kept.get("epochs", ()))
         return cls(**kept)
+
+
+def reached(epochs: Sequence[EpochResult], first: int | None = None) -> float:
+    """The best validation accuracy of the ``first`` epochs, or of all; 0 where there is none."""
+    return max((result.val_accuracy or 0.0 for result in epochs[:first]), default=0.0)
 
 
 def _epoch_from_json(value: dict[str, Any]) -> EpochResult:

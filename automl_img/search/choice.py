@@ -10,7 +10,7 @@ import numpy as np
 
 from automl_img.errors import SearchError
 from automl_img.search.rungs import REDUCTION_FACTOR, ladder_of, warmup_of
-from automl_img.trials import TrialRecord, TrialState
+from automl_img.trials import TrialRecord, TrialState, reached
 
 # Of the normal distribution, for a difference at the level 0.05.
 _Z = 1.96
@@ -115,7 +115,7 @@ def _cut_but_ahead(ranked: Sequence[TrialRecord]) -> Choice | None:
         alike = ladder_of(record.params) == ladder_of(best.params)
         warm = len(record.epochs) > max(warmup_of(record.params), warmup_of(best.params))
         if cut and alike and warm and has_begun(len(record.epochs), len(best.epochs)):
-            lead = _reached(record) - _reached(best, len(record.epochs))
+            lead = reached(record.epochs) - reached(best.epochs, len(record.epochs))
             ahead.append((lead, -record.number, record))
     if not ahead or max(ahead)[0] <= 0:
         return None
@@ -123,7 +123,7 @@ def _cut_but_ahead(ranked: Sequence[TrialRecord]) -> Choice | None:
     epochs = len(first.epochs)
     reason = (
         f"the end of the budget cut it off after {epochs} epochs, ahead of trial {best.number} "
-        f"after as many ({_reached(first):.3f} to {_reached(best, epochs):.3f})"
+        f"after as many ({reached(first.epochs):.3f} to {reached(best.epochs, epochs):.3f})"
     )
     return Choice((first, *(record for record in ranked if record is not first)), reason, {})
 
@@ -132,11 +132,6 @@ def has_begun(epochs: int, of_the_best: int) -> bool:
     """Whether a trial that was cut short has trained long enough to be compared: for a third of the
     epochs of the best one, where the first rungs are."""
     return epochs >= _FEWEST_EPOCHS and epochs >= of_the_best / REDUCTION_FACTOR
-
-
-def _reached(record: TrialRecord, epochs: int | None = None) -> float:
-    """The best validation accuracy of the first ``epochs``, or of all."""
-    return max((result.val_accuracy or 0.0 for result in record.epochs[:epochs]), default=0.0)
 
 
 def _standard_error(accuracies: Sequence[float], images: int) -> float:

@@ -19,7 +19,7 @@ from automl_img.search.sampler import Sampler
 from automl_img.search.spending import Spending
 from automl_img.search.stage import Stage
 from automl_img.training import checkpoint
-from automl_img.trials import EpochResult, Params, TrialRecord, TrialSpec, TrialState
+from automl_img.trials import EpochResult, Params, TrialRecord, TrialSpec, TrialState, reached
 
 # Trials that may keep the weights of their best epoch, for an ensemble or in place of a retraining.
 MOST_WEIGHTS = 12
@@ -213,7 +213,7 @@ class Conductor:
         if trial.suggestion.origin == "probe":
             return True
         params, epoch = trial.suggestion.params, trial.epochs[-1].epoch
-        best = max(result.val_accuracy or 0.0 for result in trial.epochs)
+        best = reached(trial.epochs)
         serving = trial.facts.get("serving")
         ladder, warmup = ladder_of(params), warmup_of(params)
         return self._rungs.goes_on(trial.number, epoch, best, ladder, warmup, serving)

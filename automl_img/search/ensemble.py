@@ -17,7 +17,7 @@ from automl_img.search.specs import Specs
 from automl_img.training import checkpoint
 from automl_img.training.final import best_of_trial
 from automl_img.training.trainer import VALIDATION
-from automl_img.trials import TrialRecord
+from automl_img.trials import TrialRecord, reached
 
 # Of the best accuracy, that a member must reach.
 _LEAST = 0.9
@@ -64,12 +64,12 @@ def find_ensemble(run: Run, specs: Specs, labels: np.ndarray, most: int) -> Ense
     """
     offered = []
     ranked = rank(run.trials())
-    least = _LEAST * max(map(_accuracy, ranked))
+    least = _LEAST * max(reached(record.epochs) for record in ranked)
     for record in ranked:
         folder = run.trial_folder(record.number)
         # A probe has seen other images than the trials.
         kept = record.origin != "probe" and checkpoint.best_epoch(folder) is not None
-        if kept and _accuracy(record) >= least:
+        if kept and reached(record.epochs) >= least:
             offered.append((record, _predictions(folder)))
     if len(offered) < 2:
         return None
@@ -80,10 +80,6 @@ def find_ensemble(run: Run, specs: Specs, labels: np.ndarray, most: int) -> Ense
     weights = tuple(chosen.weights[place] for place in chosen.members)
     classifiers = _classifiers(specs, members)
     return Ensemble(members, weights, chosen.accuracy, ensemble_model(classifiers, weights))
-
-
-def _accuracy(record: TrialRecord) -> float:
-    return record.best.quality[0] if record.best is not None else 0.0
 
 
 def _predictions(folder: Path) -> np.ndarray:

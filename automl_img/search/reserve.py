@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from automl_img.search.choice import has_begun
-from automl_img.trials import EpochResult, TrialRecord
+from automl_img.trials import EpochResult, TrialRecord, reached
 
 # Seconds of what no trial tells: Ray's end, the report (measured on two cores: 3 to 5).
 _REPORT = 6.0
@@ -55,10 +55,6 @@ class _Course:
     epochs: list[EpochResult] = field(default_factory=list)
     complete: bool = False
 
-    def reached(self, epochs: int | None = None) -> float:
-        """The best validation accuracy of the first ``epochs``, or of all."""
-        return max((result.quality[0] for result in self.epochs[:epochs]), default=0.0)
-
     def leads(self, leader: _Course) -> bool:
         """Whether it may win though it is cut short; as in ``automl_img.search.choice``."""
         epochs = len(self.epochs)
@@ -66,7 +62,7 @@ class _Course:
             not self.complete
             and self.ladder == leader.ladder
             and has_begun(epochs, len(leader.epochs))
-            and self.reached() > leader.reached(epochs)
+            and reached(self.epochs) > reached(leader.epochs, epochs)
         )
 
     def seconds_to_retrain(self, max_epochs: int) -> float:
@@ -171,11 +167,11 @@ class Reserve:
     def _close(self) -> list[_Course]:
         """Trials that may win: as good as the best, or ahead of it after as many epochs."""
         courses = list(self._courses.values())
-        leader = max(courses, key=_Course.reached, default=None)
+        leader = max(courses, key=lambda course: reached(course.epochs), default=None)
         if leader is None:
             return []
         return [
             course
             for course in courses
-            if course.reached() >= leader.reached() - _CLOSE or course.leads(leader)
+            if reached(course.epochs) >= reached(leader.epochs) - _CLOSE or course.leads(leader)
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from automl_img.search.rungs import ladder_of
-from automl_img.trials import TrialRecord, TrialState
+from automl_img.trials import TrialRecord, TrialState, reached
 
 # Of the budget, in which nothing better was found.
 SHARE = 1 / 3
@@ -35,7 +35,7 @@ class Staleness:
         usable = record.best is not None and record.state is not TrialState.FAILED
         if not usable or record.origin in ("probe", "repeat"):
             return
-        if self._best is None or _accuracy(record) > _accuracy(self._best):
+        if self._best is None or reached(record.epochs) > reached(self._best.epochs):
             self._best, self._promised = record, spent
         elif self._ahead(record, self._best):
             self._promised = spent
@@ -46,7 +46,7 @@ class Staleness:
             return None
         return (
             f"a third of the budget brought nothing better than trial {self._best.number} "
-            f"({_accuracy(self._best):.3f}), nor a trial that was ahead of it on the way; the "
+            f"({reached(self._best.epochs):.3f}), nor a trial that was ahead of it on the way; the "
             "search ends here"
         )
 
@@ -55,9 +55,4 @@ class Staleness:
             return False
         shared = min(len(record.epochs), len(best.epochs))
         common = [rung for rung in self._rungs if rung <= shared]
-        return any(_accuracy(record, rung) > _accuracy(best, rung) for rung in common)
-
-
-def _accuracy(record: TrialRecord, epochs: int | None = None) -> float:
-    """The best validation accuracy of the first ``epochs``, or of all."""
-    return max((result.val_accuracy or 0.0 for result in record.epochs[:epochs]), default=0.0)
+        return any(reached(record.epochs, rung) > reached(best.epochs, rung) for rung in common)
