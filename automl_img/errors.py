@@ -10,6 +10,7 @@ AutomlImgError              one sentence: the rule, the value, what to do; exit 
 |- ExportError              the exported model does not predict what the trained one did
 `- TrialFailed              one trial ends, the search goes on
    |- Diverged              first loss that is not a finite number
+   |- OutOfTime             the budget is over; what the trial has reached counts
    `- OutOfMemory           the model at its batch size does not fit
 """
 
@@ -61,6 +62,12 @@ class Diverged(TrialFailed):
     """The loss of a trial is not a finite number any more."""
 
     reason = "diverged"
+
+
+class OutOfTime(TrialFailed):
+    """The deadline of a trial has passed; no failure of its own."""
+
+    reason = "budget"
 
 
 class OutOfMemory(TrialFailed):

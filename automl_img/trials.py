@@ -83,7 +83,8 @@ class TrialSpec:
             deadline comes first.
         goes_on_from: of a retraining: the folder of its trial, which was cut short, to go on from
             its last checkpoint; None begins anew.
-        least_epochs: of a retraining: with fewer by the deadline it takes the weights of its trial.
+        least_epochs: of a retraining that begins anew: with fewer by the deadline it takes the
+            weights of its trial.
         keeps_best: whether the weights of the best epoch stay in ``folder``.
         measures: facts of the exported model that are measured before anything is trained, by
             their names in ``TrialRecord.serving``; empty for none.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from automl_img.search.choice import rank
 from automl_img.search.specs import Specs
 from automl_img.training import checkpoint
 from automl_img.training.final import best_of_trial
-from automl_img.training.trainer import VALIDATION
 from automl_img.trials import TrialRecord, reached
 
 # Of the best accuracy, that a member must reach.
@@ -69,8 +67,9 @@ def find_ensemble(run: Run, specs: Specs, labels: np.ndarray, most: int) -> Ense
         folder = run.trial_folder(record.number)
         # A probe has seen other images than the trials.
         kept = record.origin != "probe" and checkpoint.best_epoch(folder) is not None
-        if kept and reached(record.epochs) >= least:
-            offered.append((record, _predictions(folder)))
+        predictions = checkpoint.validation_of(folder)
+        if kept and predictions is not None and reached(record.epochs) >= least:
+            offered.append((record, predictions))
     if len(offered) < 2:
         return None
     chosen = greedy([probabilities for _, probabilities in offered], labels, most)
@@ -80,12 +79,6 @@ def find_ensemble(run: Run, specs: Specs, labels: np.ndarray, most: int) -> Ense
     weights = tuple(chosen.weights[place] for place in chosen.members)
     classifiers = _classifiers(specs, members)
     return Ensemble(members, weights, chosen.accuracy, ensemble_model(classifiers, weights))
-
-
-def _predictions(folder: Path) -> np.ndarray:
-    with np.load(folder / VALIDATION, allow_pickle=False) as arrays:
-        probabilities: np.ndarray = arrays["probabilities"]
-    return probabilities
 
 
 def _classifiers(specs: Specs, members: Sequence[TrialRecord]) -> list[Any]:

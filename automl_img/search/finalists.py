@@ -23,9 +23,9 @@ from automl_img.search.finals import Retraining
 from automl_img.search.inputs import write_left_out
 from automl_img.search.specs import WINNER, Specs
 from automl_img.search.spending import Spending
+from automl_img.training import checkpoint
 from automl_img.training.final import load_final
 from automl_img.training.predict import predict_rows
-from automl_img.training.trainer import VALIDATION
 from automl_img.trials import TrialRecord
 
 FINALISTS = 5
@@ -81,10 +81,9 @@ def keep_validation_predictions(
     # A probe has seen a part of the images.
     whole = [record for record in ranked if record.origin != "probe"]
     for record in whole[:FINALISTS]:
-        path = run.trial_folder(record.number) / VALIDATION
-        if path.exists():
-            with np.load(path, allow_pickle=False) as arrays:
-                predictions = Predictions(labels, arrays["probabilities"], names)
+        found = checkpoint.validation_of(run.trial_folder(record.number))
+        if found is not None:
+            predictions = Predictions(labels, found, names)
             run.write_predictions(f"trial-{record.number:05d}", predictions)
 
 

@@ -115,7 +115,7 @@ class Specs:
             folder=str(self.run.path / WINNER),
             instead=trial,
             goes_on_from=trial if cut else None,
-            least_epochs=1 if cut else max(1, best.epoch // 2),
+            least_epochs=max(1, best.epoch // 2),
         )
 
     def retrained(self) -> bool:

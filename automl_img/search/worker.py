@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from automl_img.errors import OutOfMemory, TrialFailed
+from automl_img.errors import OutOfMemory, OutOfTime, TrialFailed
 from automl_img.files import write_text
 from automl_img.models.signature import signature
 from automl_img.objectives import Limits
@@ -167,6 +167,9 @@ def _report_failure(error: Exception) -> None:
         _report(0, ended="error", error=f"{type(error).__name__}: {error}", trace=trace)
         return
     failure = as_trial_failure(error)
+    if isinstance(failure, OutOfTime):
+        _report(0, ended=failure.reason)
+        return
     if isinstance(failure, OutOfMemory):
         # The next trial should not find memory as short as this one did.
         graphs, _ = _kept()

@@ -14,6 +14,7 @@ from automl_img.trials import EpochResult
 
 FILE = "checkpoint.npz"
 BEST = "best.npz"
+VALIDATION = "validation.npz"
 
 
 def save(folder: Path, state: list[Any], results: list[EpochResult]) -> None:
@@ -75,6 +76,21 @@ def restore_best(folder: Path, weights: list[Any]) -> bool:
     """Put the weights of the best epoch into ``weights``; see ``restore``."""
     with np.load(folder / BEST, allow_pickle=False) as arrays:
         return _assign([arrays[name] for name in arrays.files if name != "epoch"], weights)
+
+
+def save_validation(folder: Path, probabilities: np.ndarray) -> None:
+    """Keep what a trial predicted for the validation images, float32 (images, classes)."""
+    with replacing(folder / VALIDATION) as temporary:
+        np.savez(temporary, probabilities=probabilities)
+
+
+def validation_of(folder: Path) -> np.ndarray | None:
+    """What the trial of ``folder`` predicted after its best epoch; None where nothing was kept."""
+    if not (folder / VALIDATION).exists():
+        return None
+    with np.load(folder / VALIDATION, allow_pickle=False) as arrays:
+        found: np.ndarray = arrays["probabilities"]
+        return found
 
 
 def remove(folder: Path) -> None:

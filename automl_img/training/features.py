@@ -27,7 +27,7 @@ import numpy as np
 
 from automl_img.data.batches import evaluation_batches
 from automl_img.data.cache import META, built_once, check_space, read_meta
-from automl_img.errors import DataError
+from automl_img.errors import DataError, OutOfTime
 from automl_img.files import write_json
 from automl_img.models.augment import amounts, augmentation
 from automl_img.models.initialization import reseed
@@ -73,6 +73,7 @@ class FrozenFeatures:
 
         Raises:
             DataError: the features cannot be written.
+            OutOfTime: the deadline of the trial passed meanwhile.
         """
         view = None if epoch is None or not self._changes else epoch % VIEWS
         folder = self._folder(rows, view)
@@ -177,6 +178,7 @@ class FrozenFeatures:
         with (into / ARRAY).open("wb") as stream:
             np.lib.format.write_array_header_1_0(stream, header)
             for batch, count in evaluation_batches(self._images, rows, _BATCH):
+                self._check_time()
                 started = time.perf_counter()
                 found = keras.ops.convert_to_numpy(extractor.predict_on_batch(batch))[:count]
                 times.append((time.perf_counter() - started) / len(batch))
@@ -191,6 +193,16 @@ class FrozenFeatures:
             "ms_per_image": 1000 * min(times),
             "sizes": {ARRAY: (into / ARRAY).stat().st_size},
         }
+
+    def _check_time(self) -> None:
+        """
+        Raises:
+            OutOfTime: the deadline of the trial has passed. A retraining goes on: its features are
+                most often there, and without them it gives nothing.
+        """
+        spec = self._spec
+        if spec.deadline is not None and not spec.train_on_all and time.time() >= spec.deadline:
+            raise OutOfTime
 
     @cached_property
     def _frozen(self) -> Any:

@@ -31,10 +31,12 @@ class Pace:
 
         Args:
             results: of the epochs so far.
-            earlier: epochs of the trial that the retraining goes on from; what is left of the
-                schedule spans all of its own.
+            earlier: epochs of the trial that the retraining goes on from; with a deadline what is
+                left of the schedule spans all of its own.
         """
-        if self._deadline is None or len(results) < _FEWEST:
+        if self._deadline is None:
+            return earlier + len(results)
+        if len(results) < _FEWEST:
             self._at = min(len(results), self._epochs - 1)
         else:
             fit = max(1, int((self._deadline - time.time()) / _seconds(results)))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from automl_img.files import replacing
+from automl_img.errors import OutOfTime
 from automl_img.models.network import (
     TrainingModel,
     copy_weights,
@@ -21,6 +21,7 @@ from automl_img.models.network import (
 )
 from automl_img.models.optimizer import learning_rate
 from automl_img.training import checkpoint
+from automl_img.training.countdown import Countdown
 from automl_img.training.graphs import GraphCache, key_of
 from automl_img.training.guards import check_finite, gpu_peak_bytes, sees_gpu
 from automl_img.training.inputs import Inputs, TrialImages, inputs_of
@@ -29,17 +30,9 @@ from automl_img.training.predict import EVALUATION_BATCH, loss_and_accuracy, pre
 from automl_img.training.steps import Steps
 from automl_img.trials import EpochResult, TrialSpec
 
-VALIDATION = "validation.npz"
 # A trial that is cut off loses at most so much work; a short one pays for no checkpoint.
 CHECKPOINT_SECONDS = 10.0
-# Divergence is noticed after so many steps, at the latest; the end of the time after fewer.
-_STEPS_AT_ONCE = 1000
-_STEPS_TO_DEADLINE = 50
 _FEATURES_AT_ONCE = 1024
-
-
-class _OutOfTime(Exception):
-    """The deadline of the trial has passed."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +86,7 @@ class Trainer:
         self._alone = head_alone(spec.params)
         self._head_epochs = int(spec.params["fine_tune.head_epochs"]) if self._alone else 0
         self._traced_before = 0
+        self._countdown = Countdown(spec.deadline)
         gpu_peak_bytes(forget=True)
         self._earlier = 0 if self.results else self._epochs_of(spec.goes_on_from)
         self._phase = self._phase_of(max(len(self.results) - 1, 0))
@@ -141,7 +135,9 @@ class Trainer:
         start = len(self.results)
         if start:
             yield self.results[-1]
-        for epoch in range(start, self.spec.max_epochs):
+        # With a deadline all of the time is spent on what is left of the schedule.
+        done = self._earlier if self.spec.deadline is None else 0
+        for epoch in range(start, self.spec.max_epochs - done):
             if self._stops_early():
                 self.stop_reason = "early stopping"
                 break
@@ -152,7 +148,7 @@ class Trainer:
                 self._enter_next_phase(epoch)
             try:
                 self.results.append(self._train_epoch(epoch))
-            except _OutOfTime:
+            except OutOfTime:
                 self._end_with_the_time()
                 break
             if not self.spec.train_on_all and epoch + 1 < self.spec.max_epochs:
@@ -162,8 +158,9 @@ class Trainer:
             checkpoint.remove(self.folder)
 
     def _end_with_the_time(self) -> None:
-        """A retraining is as good as its time allowed; with too few epochs it does not count."""
-        enough = self.spec.train_on_all and len(self.results) >= max(1, self.spec.least_epochs)
+        """A retraining is as good as its time allowed; begun anew it needs some epochs to count."""
+        least = 1 if self._earlier else max(1, self.spec.least_epochs)
+        enough = self.spec.train_on_all and len(self.results) >= least
         self.stop_reason = "finished" if enough else "budget"
 
     def _epochs_of(self, folder: str | None) -> int:
@@ -174,6 +171,7 @@ class Trainer:
     def _enter_next_phase(self, epoch: int) -> None:
         """Go on with all that is not frozen, and the head as it was trained alone."""
         self._traced_before = self.graphs_traced
+        self._countdown.begin()
         head = self.model.head
         self._phase = self._phase_of(epoch)
         copy_weights(head, self.model.head)
@@ -214,8 +212,7 @@ class Trainer:
             learning_rate=rate,
         )
         if len(probabilities) and all(result.quality > old.quality for old in self.results):
-            with replacing(self.folder / VALIDATION) as temporary:
-                np.savez(temporary, probabilities=probabilities)
+            checkpoint.save_validation(self.folder, probabilities)
             if self.spec.keeps_best:
                 checkpoint.save_best(self.folder, self._weights(), result.epoch)
         return result
@@ -241,19 +238,24 @@ class Trainer:
         return checkpoint.restore_best(folder, self._weights())
 
     def _fit(self, epoch: int, rate: float) -> tuple[float, float]:
-        """Mean loss and accuracy of an epoch of steps."""
+        """Mean loss and accuracy of an epoch of steps.
+
+        The first epoch of a trial may be cut short by the end of the time: so even a budget that is
+        shorter than an epoch gives a model.
+
+        Raises:
+            OutOfTime: there is no time for the rest of the epoch, and others are there.
+        """
         batches = self._phase.inputs.batches(epoch)
         means, counts = [], []
-        deadline = self.spec.deadline
-        at_once = _STEPS_AT_ONCE if deadline is None else _STEPS_TO_DEADLINE
-        for start in range(0, len(batches), at_once):
-            if deadline is not None and time.time() >= deadline:
-                raise _OutOfTime
-            stop = min(start + at_once, len(batches))
-            numbers, weights = range(start, stop), self.spec.class_weights
-            means.append(self._phase.steps.train(batches, epoch, numbers, weights))
-            counts.append(stop - start)
+        share = len(self.data.validation) / batches.batch_size
+        for numbers in self._countdown.steps(len(batches), share):
+            means.append(self._phase.steps.train(batches, epoch, numbers, self.spec.class_weights))
+            counts.append(len(numbers))
             check_finite(means[-1][0], epoch + 1, rate)
+        cut = sum(counts) < len(batches)
+        if cut and (self.results or self.spec.train_on_all or not means):
+            raise OutOfTime
         loss, accuracy = np.average(means, axis=0, weights=counts)
         return float(loss), float(accuracy)
 
@@ -283,7 +285,9 @@ class Trainer:
         started = time.perf_counter()
         batch = EVALUATION_BATCH if inputs.kept is None else _FEATURES_AT_ONCE
         probabilities = predict_rows(self._phase.steps, array, rows, batch)
-        each = 1000 * (time.perf_counter() - started) / len(rows) + inputs.frozen_ms_per_image()
+        seconds = time.perf_counter() - started
+        self._countdown.validated(seconds)
+        each = 1000 * seconds / len(rows) + inputs.frozen_ms_per_image()
         self.ms_per_image = min(each, self.ms_per_image or each)
         return probabilities
 

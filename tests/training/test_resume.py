@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from automl_img.training import checkpoint
+from automl_img.training.countdown import Countdown
 from automl_img.training.trainer import Trainer
 from automl_img.trials import EpochResult, TrialSpec
 from tests.training.trials import curve, train, trainer_of, with_
@@ -128,23 +131,27 @@ def test_a_trial_of_a_killed_process_goes_on_in_another(spec: TrialSpec, tmp_pat
     assert np.array(curve(resumed)) == pytest.approx(np.array(curve(whole[-2:])), abs=1e-3)
 
 
+@pytest.mark.parametrize("times", [1, 3], ids=["as many epochs", "as long as there is time"])
 def test_a_retraining_goes_on_from_a_trial_that_was_cut_short_through_the_rest_of_its_schedule(
-    spec: TrialSpec, tmp_path: Path
+    spec: TrialSpec, tmp_path: Path, times: int
 ) -> None:
     cut = with_(spec, tmp_path / "cut", max_epochs=6, fix={"optimizer__schedule": "cosine"})
     interrupted(cut, after=4)
     done = len(checkpoint.saved_results(Path(cut.folder)))
     assert done == 4
     again = dataclasses.replace(
-        cut, train_on_all=True, folder=str(tmp_path / "winner"), goes_on_from=cut.folder
+        cut,
+        train_on_all=True,
+        folder=str(tmp_path / "winner"),
+        goes_on_from=cut.folder,
+        deadline=None if times == 1 else time.time() + 1000,
     )
     anew = dataclasses.replace(again, folder=str(tmp_path / "anew"), goes_on_from=None)
     on, fresh = train(again), train(anew)
-    assert [each.epoch for each in on] == [1, 2, 3, 4, 5, 6]
     assert on[0].loss < 0.7 * fresh[0].loss
-    # Six epochs for the two that the trial had left: the rates of its last two, each three times.
+    # With time for six epochs, those two that the trial had left are each made three times.
     left = [each.learning_rate for each in fresh[4:]]
-    assert [each.learning_rate for each in on] == pytest.approx(sorted(left * 3, reverse=True))
+    assert [each.learning_rate for each in on] == pytest.approx(sorted(left * times, reverse=True))
 
 
 def out_of_time(spec: TrialSpec, after: int) -> Trainer:
@@ -152,7 +159,7 @@ def out_of_time(spec: TrialSpec, after: int) -> Trainer:
     trainer = trainer_of(dataclasses.replace(spec, deadline=time.time() + 1000))
     for result in trainer.epochs():
         if result.epoch == after:
-            trainer.spec = dataclasses.replace(trainer.spec, deadline=0.0)
+            trainer._countdown = Countdown(0.0)
     return trainer
 
 
@@ -160,6 +167,42 @@ def test_a_trial_that_its_deadline_cuts_short_keeps_what_it_may_go_on_from(spec:
     trainer = out_of_time(with_(spec, max_epochs=6), after=3)
     assert trainer.stop_reason == "budget"
     assert len(checkpoint.saved_results(Path(spec.folder))) == 3
+
+
+def test_time_for_less_than_an_epoch_gives_a_result_all_the_same(
+    spec: TrialSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = Countdown.steps
+
+    def first(self: Countdown, count: int, validation: float) -> Iterator[range]:
+        """The time is over after a step."""
+        yield from itertools.islice(steps(self, count, validation), 1)
+
+    monkeypatch.setattr(Countdown, "steps", first)
+    short = dataclasses.replace(spec, deadline=time.time() + 1000, max_epochs=3)
+    trainer = trainer_of(short)
+    [result] = trainer.epochs()
+    assert result.epoch == 1
+    assert result.val_accuracy is not None
+    assert trainer.stop_reason == "budget"
+    # A retraining of so little is worth less than its trial.
+    again = trainer_of(dataclasses.replace(short, train_on_all=True, folder=f"{spec.folder}-again"))
+    assert list(again.epochs()) == []
+    assert again.stop_reason == "budget"
+
+
+def test_begun_anew_a_retraining_of_a_trial_that_was_cut_short_needs_more_than_an_epoch(
+    spec: TrialSpec, tmp_path: Path
+) -> None:
+    cut = with_(spec, tmp_path / "cut", max_epochs=6)
+    interrupted(cut, after=4)
+    again = dataclasses.replace(spec, train_on_all=True, max_epochs=6, least_epochs=3)
+    for source, reason in ((cut.folder, "finished"), (str(tmp_path / "nothing"), "budget")):
+        folder = str(tmp_path / f"from {Path(source).name}")
+        trainer = out_of_time(
+            dataclasses.replace(again, goes_on_from=source, folder=folder), after=1
+        )
+        assert trainer.stop_reason == reason
 
 
 @pytest.mark.parametrize(("least", "reason"), [(3, "finished"), (4, "budget")])

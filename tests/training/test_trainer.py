@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from automl_img.errors import Diverged
+from automl_img.training.checkpoint import validation_of
 from automl_img.training.inputs import PixelInputs
 from automl_img.training.predict import predict_rows
-from automl_img.training.trainer import VALIDATION, Trainer
+from automl_img.training.trainer import Trainer
 from automl_img.trials import TrialRecord, TrialSpec, TrialState
 from tests.training.trials import curve, train, with_
 
@@ -47,11 +48,13 @@ def test_a_seed_gives_the_same_losses_again_and_zero_is_a_seed(spec: TrialSpec) 
 
 
 def test_the_kept_predictions_are_those_of_the_best_epoch(spec: TrialSpec) -> None:
-    kept, best = [], []
+    kept: list[np.ndarray] = []
+    best = []
     trainer = Trainer(with_(spec, max_epochs=6))
     for _ in trainer.epochs():
-        with np.load(Path(spec.folder) / VALIDATION) as arrays:
-            kept.append(arrays["probabilities"])
+        found = validation_of(Path(spec.folder))
+        assert found is not None
+        kept.append(found)
         record = TrialRecord(
             0, TrialState.PRUNED, "", {}, 0, 0.0, 1.0, epochs=tuple(trainer.results)
         )
@@ -135,8 +138,8 @@ def test_a_retraining_without_time_has_the_model_that_its_trial_had_at_its_best(
     first = Trainer(with_(spec, max_epochs=4, keeps_best=True))
     results = list(first.epochs())
     best = max(results, key=lambda result: result.quality)
-    with np.load(Path(spec.folder) / VALIDATION) as arrays:
-        expected = arrays["probabilities"]
+    expected = validation_of(Path(spec.folder))
+    assert expected is not None
     late = with_(
         spec,
         max_epochs=4,
