@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,8 @@ _Z = 1.96
 _MUCH_CHEAPER = 0.9
 # What a trial reached before says nothing yet.
 _FEWEST_EPOCHS = 3
+# bool (images,): which validation images a trial had right; None where that was not kept.
+Right = Callable[[TrialRecord], np.ndarray | None]
 
 
 def rank(records: Sequence[TrialRecord]) -> list[TrialRecord]:
@@ -58,36 +60,39 @@ class Choice:
     accuracies: dict[int, tuple[float, ...]]
 
 
-def choose(records: Sequence[TrialRecord], images: int) -> Choice:
+def choose(
+    records: Sequence[TrialRecord], images: int, right: Right = lambda trial: None
+) -> Choice:
     """The winner by the mean over the seeds; where two cannot be told apart, the cheaper one.
 
     Two are told apart if the difference of their means is more than 1.96 standard errors, which
-    sum the variance between seeds and that of ``images`` images drawn anew (unpaired, so rather too
-    large). Where no finalist was trained again, the single results decide.
+    sum the variance between seeds and that of the images drawn anew. The latter is paired, as all
+    predict the same images; where it is not known which of them a trial had right, it is not, and
+    so rather too large. A training that did not come to its end is no seed. Where no finalist was
+    trained again, the single results decide.
 
     Args:
         images: validation images.
+        right: which of them a trial had right after its best epoch.
 
     Raises:
         SearchError: no trial is usable.
     """
     ranked = rank([record for record in records if record.origin != "repeat"])
-    scores: dict[int, list[float]] = {}
+    runs: dict[int, list[TrialRecord]] = {}
     for record in records:
-        if record.best is not None and record.state is not TrialState.FAILED:
+        if record.best is not None and record.state is TrialState.COMPLETE:
             root = record.number if record.repeat_of is None else record.repeat_of
-            scores.setdefault(root, []).append(record.best.quality[0])
-    repeated = [record for record in ranked if len(scores.get(record.number, ())) > 1]
-    accuracies = {record.number: tuple(scores[record.number]) for record in repeated}
+            runs.setdefault(root, []).append(record)
+    repeated = [record for record in ranked if len(runs.get(record.number, ())) > 1]
+    accuracies = {record.number: _accuracies(runs[record.number]) for record in repeated}
     if len(repeated) < 2:
         return _cut_but_ahead(ranked) or Choice(
             tuple(ranked), "it has the best validation accuracy", accuracies
         )
     means = {number: float(np.mean(values)) for number, values in accuracies.items()}
     best, second, *others = sorted(repeated, key=lambda record: -means[record.number])
-    error = math.hypot(
-        *(_standard_error(accuracies[record.number], images) for record in (best, second))
-    )
+    error = _standard_error(runs[best.number], runs[second.number], images, right)
     ahead = means[best.number] - means[second.number]
     seeds = len(accuracies[best.number])
     reason = f"it has the best mean validation accuracy of {seeds} seeds"
@@ -134,20 +139,42 @@ def has_begun(epochs: int, of_the_best: int) -> bool:
     return epochs >= _FEWEST_EPOCHS and epochs >= of_the_best / REDUCTION_FACTOR
 
 
-def _standard_error(accuracies: Sequence[float], images: int) -> float:
-    mean = float(np.mean(accuracies))
-    between = float(np.var(accuracies, ddof=1)) / len(accuracies) if len(accuracies) > 1 else 0.0
-    return math.sqrt(between + mean * (1 - mean) / max(images, 1))
+def _standard_error(
+    one: Sequence[TrialRecord], other: Sequence[TrialRecord], images: int, right: Right
+) -> float:
+    """Of the difference of two means, each over the seeds of one trial."""
+    between = [float(np.var(_accuracies(runs), ddof=1)) / len(runs) for runs in (one, other)]
+    shares = [_shares_of_right(runs, right) for runs in (one, other)]
+    known = [share for share in shares if share is not None]
+    if len(known) == 2 and images > 1:
+        drawn = float(np.var(known[0] - known[1], ddof=1)) / images
+    else:
+        means = [float(np.mean(_accuracies(runs))) for runs in (one, other)]
+        drawn = sum(mean * (1 - mean) for mean in means) / max(images, 1)
+    return math.sqrt(sum(between) + drawn)
+
+
+def _shares_of_right(runs: Sequence[TrialRecord], right: Right) -> np.ndarray | None:
+    """For each image the share of the seeds that had it right; None where one is not known."""
+    found = [right(run) for run in runs]
+    known = [each for each in found if each is not None]
+    return np.mean(known, axis=0) if len(known) == len(found) else None
+
+
+def _accuracies(runs: Sequence[TrialRecord]) -> tuple[float, ...]:
+    return tuple(reached(run.epochs) for run in runs)
 
 
 def _cheaper(one: TrialRecord, other: TrialRecord) -> bool:
-    """Whether ``one`` needs clearly less time for an image, or as much and fewer parameters."""
+    """Whether ``one`` needs clearly less time for an image, or as much and clearly fewer
+    parameters."""
     if one.ms_per_image and other.ms_per_image:
         if one.ms_per_image < _MUCH_CHEAPER * other.ms_per_image:
             return True
         if other.ms_per_image < _MUCH_CHEAPER * one.ms_per_image:
             return False
-    return bool(one.parameters and other.parameters and one.parameters < other.parameters)
+    most = _MUCH_CHEAPER * (other.parameters or 0)
+    return bool(one.parameters and one.parameters < most)
 
 
 def _place(record: TrialRecord) -> tuple[float, ...]:

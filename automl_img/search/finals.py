@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
+import numpy as np
+
 from automl_img.errors import SearchError
 from automl_img.events import Listener, Notice, Phase
 from automl_img.search.choice import Choice, choose, rank
@@ -12,10 +14,8 @@ from automl_img.search.reserve import WORTH_A_PROCESS, gains_from_cores
 from automl_img.search.sampler import Suggestion, own_seed
 from automl_img.search.specs import Specs
 from automl_img.search.spending import Part, Spending
+from automl_img.training import checkpoint
 from automl_img.trials import TrialRecord, TrialSpec, TrialState
-
-# With the seeds of the first two, a third finalist is worth more than a third seed.
-MOST_FINALISTS = 3
 
 
 class Repeats:
@@ -26,7 +26,8 @@ class Repeats:
     compared = False
     kept = True
     alone = False
-    order_is_free = True
+    # Each is asked for when there is a worker for it: only then it is known whether it has time.
+    order_is_free = False
 
     def __init__(
         self,
@@ -82,17 +83,17 @@ class Repeats:
         return trial if self._spending.allows(self.part, seconds, epochs) else None
 
     def _planned(self) -> list[TrialRecord]:
-        """The finalists in rounds, each round with another seed; one alone needs no comparison."""
-        usable = [
+        """The finalists in rounds, each round with another seed; one alone needs no comparison. One
+        that was stopped on its way would be compared with longer trainings of itself."""
+        whole = [
             trial
             for trial in rank(self._records())
-            if trial.state is not TrialState.FAILED and trial.origin != "probe"
+            if trial.state is TrialState.COMPLETE and trial.origin != "probe"
         ]
-        count = self._spending.repeats
-        finalists = usable[: min(MOST_FINALISTS, max(2, count // 2))]
-        if len(finalists) < 2 or count < len(finalists):
+        finalists = whole[: self._spending.finalists]
+        if len(finalists) < 2:
             return []
-        rounds = count // len(finalists)
+        rounds = self._spending.repeats // len(finalists)
         return [trial for _ in range(rounds) for trial in finalists]
 
 
@@ -113,7 +114,7 @@ class Retraining:
     def __init__(
         self,
         records: Callable[[], list[TrialRecord]],
-        images: int,
+        labels: np.ndarray,
         specs: Specs,
         spending: Spending,
         listener: Listener,
@@ -122,13 +123,13 @@ class Retraining:
     ) -> None:
         """
         Args:
-            images: validation images.
+            labels: of the validation images, int64 (images,).
             begins: called as the stage begins.
             shared: whether trials so far had a part of the cores each, and training on all of them
                 is faster.
         """
         self._records = records
-        self._images = images
+        self._labels = labels
         self._specs = specs
         self._spending = spending
         self._listener = listener
@@ -166,8 +167,12 @@ class Retraining:
     def _chosen(self) -> Choice:
         if self.choice is None:
             self._begins()
-            self.choice = choose(self._records(), self._images)
+            self.choice = choose(self._records(), len(self._labels), self._right)
         return self.choice
+
+    def _right(self, trial: TrialRecord) -> np.ndarray | None:
+        found = checkpoint.validation_of(self._specs.run.trial_folder(trial.number))
+        return None if found is None else found.argmax(axis=1) == self._labels
 
     def ask(self) -> Suggestion | None:
         if self._running:

@@ -15,8 +15,9 @@ Part = Literal["search", "finalists", "retraining"]
 FOR_FINALISTS = 0.2
 # Of a budget of seconds, at the most, for retraining the winner.
 FOR_RETRAINING = 0.5
-# Three finalists, two more seeds each; more would say little more.
-MOST_REPEATS = 6
+# Three finalists, two more seeds each; more would say little more. With the seeds of the first two,
+# a third finalist is worth more than a third seed.
+MOST_REPEATS, MOST_FINALISTS = 6, 3
 
 
 class Spending:
@@ -40,11 +41,20 @@ class Spending:
         self._infeasible = 0
 
     @property
+    def finalists(self) -> int:
+        """How many trials the budget foresees to train again: 0, 2 or 3; one says nothing."""
+        most = self._most_repeats
+        return min(MOST_FINALISTS, max(2, most // 2)) if most > 1 else 0
+
+    @property
     def repeats(self) -> int:
-        """How many trainings of finalists the budget foresees: 0, or 2 to 6; one says nothing."""
+        """How many trainings that are, of each finalist as many: 0, or 2 to 6."""
+        return self._most_repeats // self.finalists * self.finalists if self.finalists else 0
+
+    @property
+    def _most_repeats(self) -> int:
         trials = self.budget.trials
-        count = MOST_REPEATS if trials is None else int(FOR_FINALISTS * trials)
-        return min(MOST_REPEATS, count) if count > 1 else 0
+        return min(MOST_REPEATS, MOST_REPEATS if trials is None else int(FOR_FINALISTS * trials))
 
     @property
     def spent(self) -> float:

@@ -186,7 +186,7 @@ class _Study:
             numbers = itertools.count(sampler.next_number)
             spending = self.spending
             proposals = self._proposals(sampler, numbers)
-            validation = len(self.prepared.split.validation)
+            validation = self.prepared.index.labels[self.prepared.split.validation]
             common = self.run.trials, numbers, settings.seed, self.specs, spending, self.listener
             retraining = Retraining(
                 self.run.trials,

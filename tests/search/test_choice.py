@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from automl_img.errors import SearchError
@@ -41,9 +42,43 @@ def test_of_two_that_cannot_be_told_apart_the_cheaper_one_wins() -> None:
     assert many.trials[0].number == 0
 
 
-def test_a_repeat_that_failed_does_not_count() -> None:
-    failed = dataclasses.replace(trial(2, 0.1, of=0), state=TrialState.FAILED)
-    choice = choose([trial(0, 0.9), trial(1, 0.8), failed], 1000)
+def test_two_are_told_apart_by_the_images_that_only_one_of_them_has_right() -> None:
+    records = [trial(0, 0.93, ms=9.0), trial(1, 0.92, ms=1.0)]
+    records += [trial(2, 0.93, ms=9.0, of=0), trial(3, 0.92, ms=1.0, of=1)]
+    dearer, nested, elsewhere = np.ones((3, 1000), bool)
+    dearer[:70] = False
+    # The cheaper one has wrong what the dearer one has wrong, and more; or it errs elsewhere.
+    nested[:80] = False
+    elsewhere[-80:] = False
+
+    def winner(cheaper: np.ndarray) -> int:
+        right = {0: dearer, 1: cheaper, 2: dearer, 3: cheaper}
+        return choose(records, 1000, lambda run: right[run.number]).trials[0].number
+
+    assert winner(nested) == 0
+    assert winner(elsewhere) == 1
+
+
+def test_a_model_that_is_hardly_smaller_is_not_cheaper() -> None:
+    records = [trial(0, 0.91), trial(1, 0.90), trial(2, 0.91, of=0), trial(3, 0.90, of=1)]
+    for parameters, winner in ((99, 0), (50, 1)):
+        records[1] = dataclasses.replace(records[1], parameters=parameters)
+        assert choose(records, 100).trials[0].number == winner
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        (TrialState.FAILED, "error"),
+        (TrialState.PRUNED, "budget"),
+        (TrialState.PRUNED, "interrupted"),
+    ],
+)
+def test_a_repeat_that_did_not_come_to_its_end_does_not_count(
+    state: TrialState, reason: str
+) -> None:
+    cut = dataclasses.replace(trial(2, 0.1, of=0), state=state, stop_reason=reason)
+    choice = choose([trial(0, 0.9), trial(1, 0.8), cut, trial(3, 0.8, of=1)], 1000)
     assert choice.trials[0].number == 0
 
 

@@ -5,15 +5,18 @@ import itertools
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from automl_img.budget import Budget
 from automl_img.errors import SearchError
 from automl_img.events import Event, Notice
+from automl_img.runs import Run
 from automl_img.search.finals import Repeats, Retraining
 from automl_img.search.reserve import Reserve
 from automl_img.search.specs import Specs
 from automl_img.search.spending import Spending
+from automl_img.training import checkpoint
 from automl_img.trials import TrialRecord, TrialState
 from tests.search.spaces import record
 
@@ -23,6 +26,10 @@ class Folder:
     """Stands where ``Specs`` knows the run folder."""
 
     model: Path
+
+    @property
+    def run(self) -> Run:
+        return Run(self.model.parent)
 
     def retrained(self) -> bool:
         return self.model.exists()
@@ -52,6 +59,7 @@ def asked(stage: Repeats, spent: Spending) -> list[tuple[int | None, int]]:
 
 
 RECORDS = [record(number, (0.5 + number / 100,)) for number in range(6)]
+LABELS = np.zeros(100, np.int64)
 
 
 def test_the_best_three_are_trained_again_in_rounds_each_from_a_seed_of_its_own() -> None:
@@ -67,12 +75,14 @@ def test_a_small_budget_repeats_fewer_or_none(budget: str, numbers: list[int]) -
     assert [number for number, _ in asked(*repeats(RECORDS, budget))] == numbers
 
 
-def test_failed_trials_and_probes_are_no_finalists() -> None:
+def test_probes_and_trials_that_did_not_come_to_their_end_are_no_finalists() -> None:
     records = [
         record(0, (0.5,)),
         record(1, (0.6,)),
         dataclasses.replace(record(2, (0.9,)), origin="probe"),
         record(3, (0.8,), TrialState.FAILED, "diverged", error="x"),
+        record(4, (0.7,), TrialState.PRUNED, "rung 1"),
+        record(5, (0.7,), TrialState.PRUNED, "budget"),
     ]
     assert {number for number, _ in asked(*repeats(records))} == {0, 1}
 
@@ -93,7 +103,7 @@ def retraining(records: list[TrialRecord], model: Path) -> tuple[Retraining, lis
     begun: list[bool] = []
     stage = Retraining(
         lambda: records,
-        100,
+        LABELS,
         cast(Specs, Folder(model)),
         spending("10"),
         events.append,
@@ -115,6 +125,26 @@ def test_the_winner_is_retrained_once_however_many_workers_ask(tmp_path: Path) -
     assert begun == [True]
     choice, winner, again = stage.result()
     assert (choice.trials[0].number, winner.number, len(again.epochs)) == (5, 5, 2)
+
+
+def test_finalists_are_compared_by_what_they_predicted_for_each_validation_image(
+    tmp_path: Path,
+) -> None:
+    pair = [dataclasses.replace(RECORDS[place], ms_per_image=ms) for place, ms in ((5, 9), (0, 1))]
+    again = [
+        dataclasses.replace(one, number=10 + one.number, repeat_of=one.number, origin="repeat")
+        for one in pair
+    ]
+    for one in (records := [*pair, *again]):
+        folder = Run(tmp_path).trial_folder(one.number)
+        folder.mkdir(parents=True)
+        wrong = 45 if one.number % 10 == 5 else 50
+        checkpoint.save_validation(folder, np.eye(2)[(np.arange(100) < wrong).astype(int)])
+    # Without the predictions the cheaper one would win, as 5 of 100 images say little.
+    stage, _, _ = retraining(records, tmp_path / "model")
+    first = stage.ask()
+    assert first is not None
+    assert first.number == 5
 
 
 def test_where_retraining_fails_or_leaves_no_model_the_next_best_is_retrained(
@@ -161,7 +191,7 @@ def test_a_long_retraining_has_the_machine_for_itself_where_that_is_faster(
     records = [dataclasses.replace(long, stop_reason=reason, params={"backbone": backbone})]
     stage = Retraining(
         lambda: records,
-        100,
+        LABELS,
         cast(Specs, None),
         spending("100s" if reason == "budget" else "10"),
         lambda event: None,
