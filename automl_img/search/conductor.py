@@ -176,8 +176,8 @@ class Conductor:
             self._listener(EpochEnded(None, epoch))
             return
         self._spending.trained()
-        ladder = ladder_of(trial.suggestion.params)
-        self._spending.reserve.heard(trial.number, epoch, trial.facts.get("ms_per_image"), ladder)
+        each, params = trial.facts.get("ms_per_image"), trial.suggestion.params
+        self._spending.reserve.heard(trial.number, epoch, each, params)
         self._sampler.report(trial.number, epoch)
         self._listener(EpochEnded(trial.number, epoch))
 

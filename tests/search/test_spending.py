@@ -7,7 +7,7 @@ import pytest
 from automl_img.budget import Budget
 from automl_img.search.reserve import Reserve, seconds_alone
 from automl_img.search.spending import Spending
-from automl_img.trials import EpochResult, TrialState
+from automl_img.trials import EpochResult, Params, TrialState
 from tests.search.spaces import record
 
 
@@ -28,7 +28,8 @@ def epoch(number: int, accuracy: float, seconds: float) -> EpochResult:
 
 
 @pytest.mark.parametrize(
-    ("trials", "repeats"), [(1, 0), (4, 0), (9, 0), (10, 2), (30, 6), (500, 6)]
+    ("trials", "repeats"),
+    [(1, 0), (4, 0), (9, 0), (10, 2), (15, 2), (25, 4), (30, 6), (500, 6)],
 )
 def test_a_fifth_of_the_trials_is_kept_for_the_finalists(trials: int, repeats: int) -> None:
     spent, _ = spending(str(trials))
@@ -72,10 +73,31 @@ def test_what_the_end_will_take_is_kept_back_and_grows_with_the_best_trial() -> 
 
 def test_a_trial_that_may_win_counts_and_a_hopeless_one_does_not() -> None:
     reserve = Reserve(100, 0, 0, 0.0)
-    reserve.heard(0, epoch(1, 0.90, 2.0), None)
-    reserve.heard(1, epoch(1, 0.89, 5.0), None)
-    reserve.heard(2, epoch(1, 0.30, 50.0), None)
+    for number, (accuracy, seconds) in enumerate([(0.90, 2.0), (0.89, 5.0), (0.30, 50.0)]):
+        reserve.heard(number, epoch(1, accuracy, seconds), None)
+        reserve.ended(record(number, (accuracy,)))
     assert reserve.retraining(math.inf) == pytest.approx(1.15 * 5.0)
+
+
+def test_one_on_its_way_counts_once_it_is_the_best() -> None:
+    reserve = Reserve(100, 0, 0, 0.0, max_epochs=10)
+    reserve.heard(0, epoch(1, 0.90, 2.0), None)
+    reserve.ended(record(0, (0.90,)))
+    frozen: Params = {"backbone": "vgg16", "weights": "imagenet", "vgg16.frozen_layers": 19}
+    reserve.heard(1, epoch(1, 0.89, 5.0), None, frozen)
+    assert reserve.retraining(math.inf) == pytest.approx(1.15 * 2.0)
+    reserve.heard(1, epoch(2, 0.91, 5.0), None, frozen)
+    assert reserve.retraining(math.inf) == pytest.approx(1.15 * 8 * 5.0)
+
+
+def test_a_large_backbone_takes_longer_to_export_than_a_small_one() -> None:
+    small, large = Reserve(100, 0, 0, 0.0), Reserve(100, 0, 0, 0.0)
+    small.heard(0, epoch(1, 0.9, 1.0), None, {"backbone": "cnn"})
+    large.heard(0, epoch(1, 0.9, 1.0), None, {"backbone": "resnet50"})
+    assert large.after_retraining() > small.after_retraining() + 5
+    several = Reserve(100, 0, 0, 0.0, members=3)
+    several.heard(0, epoch(1, 0.9, 1.0), None, {"backbone": "resnet50"})
+    assert several.after_retraining() > large.after_retraining() + 3 * 5
 
 
 def test_only_epochs_up_to_the_best_are_trained_again() -> None:
