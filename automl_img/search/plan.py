@@ -22,13 +22,13 @@ from automl_img.models.hyperparameters import declared
 from automl_img.models.weights import weights_of_space
 from automl_img.runs import Run
 from automl_img.search.advice import advice, misfits
-from automl_img.search.finals import MOST_FINALISTS
-from automl_img.search.forecast import Course, simulate
+from automl_img.search.forecast import Candidate, Course, simulate
 from automl_img.search.hardware import Resources, share
 from automl_img.search.measuring import Measuring
+from automl_img.search.proposals import FOR_PROBES
 from automl_img.search.reserve import MEMBER, Reserve, gains_from_cores, seconds_alone
 from automl_img.search.rungs import Rungs
-from automl_img.search.specs import Specs
+from automl_img.search.specs import PROBE_EPOCHS, Specs
 from automl_img.search.spending import FOR_FINALISTS, FOR_RETRAINING, Spending
 from automl_img.search.survey import Configuration, Survey, survey_of
 from automl_img.settings import SearchSettings
@@ -154,7 +154,10 @@ class _Planner:
         self._more = (counts["train"] + counts["validation"]) / counts["train"]
         self._prepare = prepare_seconds
         self._start = _RAY + start_seconds
-        self._probes = sum(probe.full_seconds() for probe in found.probes) / resources.workers
+        # Of what a search keeps back for its end only the numbers of trials are asked here.
+        self._spending = Spending(self._budget, Reserve(0, 0, 0, 0.0), lambda: 0.0)
+        self._probes = self._probes_that_fit()
+        self._probing = sum(probe.full_seconds() for probe in self._probes) / resources.workers
 
     def plan(self) -> Plan:
         courses = sorted(self._courses(), key=self._seconds)
@@ -168,7 +171,7 @@ class _Planner:
             budget=str(self._budget),
             workers=self._resources.workers,
             configurations=self._found.configurations,
-            trials=Range.of([course.trials + len(self._found.probes) for course in courses]),
+            trials=Range.of([course.trials + len(self._probes) for course in courses]),
             epochs=Range.of([course.epochs for course in courses]),
             graphs=float(np.mean([course.graphs for course in courses])),
             seconds=Range.of([self._seconds(course) for course in courses]),
@@ -184,7 +187,7 @@ class _Planner:
         return {
             "preparing the images": self._prepare,
             "starting Ray and TensorFlow": self._start,
-            "probes": self._probes,
+            "probes": self._probing,
             "trials": course.seconds,
             "finalists again": self._finalists(course),
             "retraining": self._retraining(course),
@@ -210,11 +213,12 @@ class _Planner:
         """
         amount, unit = self._budget.amount, self._budget.unit
         if unit == "trials":
-            amount -= self._repeats + len(self._found.probes)
+            amount -= self._spending.repeats + len(self._probes)
         elif unit == "epochs":
             amount *= 1 - FOR_FINALISTS
+            amount -= sum(phase.work.epochs for probe in self._probes for phase in probe.phases)
         else:
-            amount -= tail + self._prepare + self._start + self._probes
+            amount -= tail + self._prepare + self._start + self._probing
         return Budget(max(amount, 1.0), unit)
 
     def _simulated(self, budget: Budget) -> list[Course]:
@@ -231,21 +235,21 @@ class _Planner:
             for seed in range(_ROUNDS)
         ]
 
-    @property
-    def _repeats(self) -> int:
-        """How often finalists are trained again."""
-        nothing = Reserve(0, 0, 0, 0.0)
-        return Spending(self._budget, nothing, lambda: 0.0).repeats
+    def _probes_that_fit(self) -> tuple[Candidate, ...]:
+        """The probes that the search makes, as ``proposals.Proposals`` decides it."""
+        probes, most = self._found.probes, self._spending.trials_in(FOR_PROBES, PROBE_EPOCHS)
+        if most is not None:
+            return probes[:most]
+        # The one that goes beyond its part is the last.
+        ends = np.cumsum([probe.full_seconds() for probe in probes]) / self._resources.workers
+        return probes[: int(np.sum(ends <= FOR_PROBES * self._budget.amount)) + 1]
 
     def _tail(self, course: Course) -> float:
         return self._finalists(course) + self._retraining(course) + self._after(course)
 
     def _finalists(self, course: Course) -> float:
         """As ``finals.Repeats`` does it: in rounds over the finalists, who are like the winner."""
-        finalists = min(MOST_FINALISTS, max(2, self._repeats // 2))
-        if self._repeats < finalists:
-            return 0.0
-        trainings = self._repeats // finalists * finalists
+        trainings, finalists = self._spending.repeats, self._spending.finalists
         winner = course.winner
         each = trainings * winner.again_seconds() + finalists * winner.graph_seconds
         seconds = each / self._resources.workers

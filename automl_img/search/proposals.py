@@ -14,7 +14,7 @@ from automl_img.search.start import FirstPoints
 from automl_img.trials import Origin, Params, TrialRecord, TrialSpec
 
 # Of a budget, at the most, for probes.
-_FOR_PROBES = 0.2
+FOR_PROBES = 0.2
 # Where so many models break a limit before one keeps them, hardly one will.
 _MOST_INFEASIBLE = 100
 
@@ -49,8 +49,10 @@ class Proposals:
         """
         self._sampler = sampler
         self._probes = deque(first.probes)
-        self._most_probes = spending.trials_in(_FOR_PROBES, PROBE_EPOCHS)
+        self._most_probes = spending.trials_in(FOR_PROBES, PROBE_EPOCHS)
         self._asked_probes = 0
+        # Of the budget, as the first probe was asked for: images were read before, Ray started.
+        self._spent_before: float | None = None
         self._probing: set[int] = set()
         self._scores: dict[str, float] = {}
         self._first = first
@@ -97,8 +99,10 @@ class Proposals:
         return self._placed() or self._sampled()
 
     def _probes_cost_too_much(self) -> bool:
+        if self._spent_before is None:
+            self._spent_before = self._spending.spent
         if self._most_probes is None:
-            return self._spending.spent > _FOR_PROBES
+            return self._spending.spent - self._spent_before > FOR_PROBES
         return self._asked_probes >= self._most_probes
 
     def spec(self, suggestion: Suggestion) -> TrialSpec:

@@ -15,8 +15,9 @@ class Race:
 
     The next try goes to the family that had the fewest. A family is dropped when its scores are
     worse than those of the leader, the family with the best score, by a one-sided Mann-Whitney U
-    test at the level 0.05 divided by the number of rivals (Bonferroni); each needs five tries.
-    Failed trials score 0.
+    test. It is tested once both have five tries, then each time that these have doubled, and the
+    level of 0.05 is shared out over the looks (a half, a quarter, ...) and over the rivals
+    (Bonferroni). Failed trials score 0.
 
     Racing of models by statistical tests: Maron and Moore 1997, https://doi.org/10.1023/A:1006556606079;
     of algorithms: F-race, Birattari et al. 2002.
@@ -32,6 +33,7 @@ class Race:
         """
         self._tries = dict.fromkeys(families, 0)
         self._scores: dict[str, list[float]] = {family: [] for family in families}
+        self._looks = dict.fromkeys(families, 0)
         self.dropped: dict[str, str] = {}
         self._spent: set[str] = set()
 
@@ -55,8 +57,12 @@ class Race:
         leader = max(self._scores, key=lambda name: max(self._scores[name], default=0.0))
         rivals = [name for name in self._scores if name != leader and name not in self.dropped]
         for rival in rivals:
+            tries = min(len(self._scores[rival]), len(self._scores[leader]))
+            if tries < FEWEST_TRIES * 2 ** self._looks[rival]:
+                continue
+            self._looks[rival] += 1
             chance = self._chance_of_equals(rival, leader)
-            if chance < _LEVEL / len(rivals):
+            if chance < _LEVEL / 2 ** self._looks[rival] / len(rivals):
                 self.dropped[rival] = (
                     f"{rival} was given up after {len(self._scores[rival])} trials: worse than "
                     f"{leader} (Mann-Whitney p = {chance:.2g})"
@@ -64,9 +70,7 @@ class Race:
 
     def _chance_of_equals(self, rival: str, leader: str) -> float:
         """How probable scores of ``rival`` so much below those of ``leader`` are by chance."""
-        low, high = self._scores[rival], self._scores[leader]
-        if min(len(low), len(high)) < FEWEST_TRIES:
-            return 1.0
         from scipy.stats import mannwhitneyu
 
+        low, high = self._scores[rival], self._scores[leader]
         return float(mannwhitneyu(low, high, alternative="less").pvalue)

@@ -32,12 +32,16 @@ def test_a_trial_that_was_ahead_at_a_rung_keeps_the_search_going_for_a_third() -
     assert staleness.why(0.74) is not None
 
 
-def test_a_trial_of_another_kind_is_not_compared() -> None:
+def test_a_trial_is_compared_with_the_best_of_its_own_kind() -> None:
     staleness = heard((0.2, (0.5, 0.7, 0.9)))
     frozen = {"backbone": "vgg16", "weights": "imagenet", "vgg16.frozen_layers": 19}
     assert ladder_of(frozen) == "frozen"
     staleness.ended(record(1, (0.6, 0.8), params=frozen), 0.4)
     assert staleness.why(0.54) is not None
+    staleness.ended(record(2, (0.6, 0.85), params=frozen), 0.5)
+    assert staleness.why(0.83) is None
+    staleness.ended(record(3, (0.6, 0.84), params=frozen), 0.8)
+    assert staleness.why(0.84) is not None
 
 
 def test_a_better_trial_starts_the_third_anew_and_forgets_who_was_ahead_of_the_old_one() -> None:
