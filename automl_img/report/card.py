@@ -65,6 +65,11 @@ class Card:
         return tuple(trial for trial in self.usable if trial.state is TrialState.COMPLETE)
 
     @cached_property
+    def stopped(self) -> tuple[TrialRecord, ...]:
+        """Trials that a rung stopped, as others were better after as many epochs."""
+        return tuple(trial for trial in self.usable if trial.stop_reason.startswith("rung"))
+
+    @cached_property
     def failed(self) -> tuple[TrialRecord, ...]:
         return tuple(trial for trial in self.trials if trial.state is TrialState.FAILED)
 

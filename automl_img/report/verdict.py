@@ -26,7 +26,7 @@ class Verdict:
         winner: family and key hyperparameters, as a phrase; empty for "none".
         effort: what the search took, as a sentence.
         caution: why to trust it less than it looks; empty for a test.
-        epochs_run, epochs_full: epochs trained, and epochs without early stopping.
+        epochs_run, epochs_full: epochs trained, and epochs had no rung stopped a trial.
     """
 
     kind: str
@@ -79,15 +79,14 @@ def verdict(card: Card) -> Verdict:
 
 
 def epochs_spent(card: Card) -> tuple[int, int | None]:
-    """Epochs trained by the trials that did not fail, and what they would have been in full."""
-    counted_trials = [
-        trial
-        for trial in card.trials
-        if trial.state is not TrialState.FAILED and trial.stop_reason != "infeasible"
-    ]
+    """Epochs trained by the trials that did not fail, and what they would have been had no rung
+    stopped one; None where that is not known."""
+    counted_trials = [trial for trial in card.trials if trial.state is not TrialState.FAILED]
     run = sum(len(trial.epochs) for trial in counted_trials)
     most = card.search.max_epochs
-    return run, (len(counted_trials) * most if most and counted_trials else None)
+    if not most or not run:
+        return run, None
+    return run, run + sum(most - len(each.epochs) for each in card.stopped)
 
 
 def family(params: Params) -> str:
@@ -122,7 +121,7 @@ def _effort(card: Card, run: int, full: int | None) -> str:
     text = f"{counted(len(card.trials), 'trial')} and {counted(run, 'epoch')} of training"
     if full and full > run:
         saved = 1 - run / full
-        text += f", where running every trial in full would have taken {full:,} "
+        text += f"; without stopping weak trials it would have been {full:,} "
         text += f"({percent(saved)} saved)"
     seconds = (card.info.get("seconds") or {}).get("search")
     return text + (f". The search took {duration(seconds)}." if seconds else ".")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -38,12 +39,16 @@ def test_an_empty_run_has_a_verdict_too(tmp_path: Path) -> None:
     assert (found.kind, found.accuracy, found.epochs_full) == ("none", None, None)
 
 
-def test_epochs_are_counted_against_all_trials_in_full(golden: Run) -> None:
+def test_epochs_are_saved_by_rungs_alone_and_not_where_a_trial_was_cut_short(golden: Run) -> None:
     card = load_card(golden)
     run, full = epochs_spent(card)
     lengths = [len(trial.epochs) for trial in card.trials if trial not in card.failed]
+    stopped = [trial for trial in card.trials if trial.stop_reason.startswith("rung")]
+    assert stopped
     assert run == sum(lengths)
-    assert full == 18 * len(lengths)
+    assert full == run + sum(18 - len(trial.epochs) for trial in stopped)
+    cut = [dataclasses.replace(trial, stop_reason="budget") for trial in card.trials]
+    assert epochs_spent(dataclasses.replace(card, trials=tuple(cut))) == (run, run)
 
 
 def test_the_best_trial_is_one_that_ran_to_its_end(tmp_path: Path) -> None:

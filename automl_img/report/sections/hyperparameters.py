@@ -106,7 +106,7 @@ def _slice(card: Card, dimension: Dimension) -> Figure:
     ran = [trial for trial in trials if trial in card.finished and trial != best]
     stopped = [trial for trial in trials if trial not in card.finished and trial != best]
     groups = [
-        ("stopped early", stopped, GREY, "circle-open"),
+        ("did not run to its end", stopped, GREY, "circle-open"),
         ("ran to its end", ran, BLUE, "circle"),
         ("winner", [best] if best in trials and best else [], ORANGE, "star"),
     ]

@@ -44,7 +44,8 @@ def _history(card: Card) -> Figure:
         best_yet.append(so_far)
     best = card.best_trial
     groups = [
-        ("stopped early by a rung", _stopped(card), GREY, "circle-open"),
+        ("stopped early by a rung", [t for t in card.stopped if t != best], GREY, "circle-open"),
+        ("cut short or failed", _cut_short(card), GREY, "x-thin-open"),
         ("ran to its end", [t for t in card.finished if t != best], BLUE, "circle"),
         ("winner", [best] if best else [], ORANGE, "star"),
     ]
@@ -90,7 +91,8 @@ def _curves(card: Card) -> Figure:
     best = card.best_trial
     finished = [trial for trial in card.finished if trial != best]
     data = [
-        _bundle("stopped early", _stopped(card), GREY, 1.2, "dot"),
+        _bundle("stopped by a rung", [t for t in card.stopped if t != best], GREY, 1.2, "dot"),
+        _bundle("cut short or failed", _cut_short(card), GREY, 1.2, "dash"),
         _bundle("ran to its end", finished, BLUE, 1.2, "solid"),
         _bundle("winner", [best] if best else [], ORANGE, 3, "solid"),
     ]
@@ -217,9 +219,10 @@ def _timeline_table(card: Card, start: float) -> Table:
     )
 
 
-def _stopped(card: Card) -> list[TrialRecord]:
-    best = card.best_trial
-    return [t for t in card.usable if t.state is not TrialState.COMPLETE and t != best]
+def _cut_short(card: Card) -> list[TrialRecord]:
+    """Trials that neither came to their end nor were found to be weak."""
+    others = (*card.finished, *card.stopped, card.best_trial)
+    return [trial for trial in card.usable if trial not in others]
 
 
 def _ordinal(place: int) -> str:
