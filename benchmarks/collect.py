@@ -1,12 +1,13 @@
 """Learning curves of real trials, each trained to the end, for the simulator to replay.
 
-Trials of random points of a space, the start set before them, run one after the other in one warm
-process and without early stopping; `benchmarks/curves/NAME.json` gets a line for each. What is
-there already is not run again, so a collection can be cut short and gone on with. Seconds are those
-of the processor, with one thread, so that they hold on a machine that does other things too: of an
-ordinary epoch, and "fixed" for all that the epochs do not explain. The mixed space
-has backbones that this script trained itself, on six classes of CIFAR-10 that it is not tried on:
-real transfer, though from much less than ImageNet. Their weights stay in the cache folder.
+Trials of random points of a space run one after the other in one warm process and without early
+stopping; `benchmarks/curves/NAME.json` gets a line for each. The start set of a search on such data
+follows, in a list of its own. What is there already is not run again, so a collection can be cut
+short and gone on with. Seconds are those of the processor, with one thread, so that they hold on a
+machine that does other things too: of an ordinary epoch, and "fixed" for all that the epochs do not
+explain. The mixed space has backbones that this script trained itself, on six classes of CIFAR-10
+that it is not tried on: real transfer, though from much less than ImageNet. Their weights stay in
+the cache folder.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import frame
 import numpy as np
 import trials
 from simulation.data_sets import COLLECTIONS, Collection, weights_of_mixed
+from simulation.tasks import facts_of_file
 
 from automl_img.data.prepare import Prepared
 from automl_img.files import write_text
@@ -41,6 +43,8 @@ CURVES = frame.FOLDER / "curves"
 _ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 # Above any number of epochs here: curves are wanted whole.
 _NO_EARLY_STOPPING = 1000
+# Numbers of trials, which seed them, above those of all others.
+_FIRST_OF_START = 1000
 # Graphs of one space; a search keeps fewer, but waits no shorter for the first of each.
 _GRAPHS = 24
 
@@ -58,7 +62,8 @@ def main() -> None:
                 ran += 1
                 lengths.add(trial["failed"] or len(trial["val_accuracy"]) == epochs)
                 best = max(trial["val_accuracy"], default=0.0)
-                print(f"{name} {trial['number']}: {trial['family']}, {best:.3f}", flush=True)
+                place = trial.get("number", "start")
+                print(f"{name} {place}: {trial['family']}, {best:.3f}", flush=True)
     figures = {"trials": ran, "seconds": round(time.perf_counter() - begun, 1)}
     # The curves are the result; of the run itself nothing is kept.
     frame.finish("collect", figures, GOAL, all(lengths), short=True)
@@ -87,7 +92,8 @@ def _asked(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def collect(
     name: str, into: Path, count: int, epochs: int, seconds: float, seed: int
 ) -> Iterator[dict[str, Any]]:
-    """Run what is missing of the first ``count`` trials of ``name``, and yield each as it is kept.
+    """Run what is missing of the first ``count`` trials of ``name`` and of its start set, and yield
+    each as it is kept.
 
     Args:
         into: the folder of the files; a file that is there is gone on with.
@@ -108,15 +114,25 @@ def collect(
         kept = known or _head(collection, ready, epochs, seed)
         begun = time.perf_counter()
         runner = _Runner(ready, folder, weights, int(kept["epochs"]))
-        points = points_of(space, count, int(kept["seed"]))
-        for number in range(len(kept["trials"]), count):
+        missing = list(enumerate(points_of(space, count, int(kept["seed"]))))
+        for number, point in missing[len(kept["trials"]) :]:
             if time.perf_counter() - begun > seconds:
                 return
-            trial = runner.run(number, points[number])
-            own = {key: points[number][key] for key in points[number] if key in space.searched}
-            kept["trials"].append({"number": number, "params": own, **trial})
+            own = {"number": number, "params": _searched(point, space)}
+            kept["trials"].append({**own, **runner.run(number, point)})
             write_text(path, _as_text(kept))
             yield kept["trials"][-1]
+        recorded = [trial["params"] for trial in kept.setdefault("start", [])]
+        for place, point in enumerate(start_set(space, facts_of_file(kept))):
+            if (wanted := _searched(point, space)) not in recorded:
+                trial = runner.run(_FIRST_OF_START + place, point)
+                kept["start"].append({"params": wanted, **trial})
+                write_text(path, _as_text(kept))
+                yield kept["start"][-1]
+
+
+def _searched(point: Params, space: SearchSpace) -> Params:
+    return {name: point[name] for name in point if name in space.searched}
 
 
 def points_of(space: SearchSpace, count: int, seed: int) -> list[Params]:
@@ -204,9 +220,11 @@ class _Runner:
 
 def _as_text(kept: dict[str, Any]) -> str:
     """JSON with a line for each trial, so that a longer collection is a short diff."""
-    head = json.dumps({**kept, "trials": []}, indent=1).removesuffix("[]\n}")
-    lines = ",\n".join(json.dumps(trial) for trial in kept["trials"])
-    return f"{head}[\n{lines}\n]}}\n"
+    text = json.dumps({**kept, "trials": [], "start": []}, indent=1)
+    for name in ("trials", "start"):
+        lines = ",\n".join(json.dumps(trial) for trial in kept.get(name, []))
+        text = text.replace(f'"{name}": []', f'"{name}": [\n{lines}\n]')
+    return f"{text}\n"
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from multiprocessing import get_context
 
@@ -134,7 +134,14 @@ TABLES = (
     ),
     Table(
         "All together",
-        {"random, no rungs": Strategy("random", stopping=False), "as shipped": SHIPPED},
+        {
+            "random, no rungs": Strategy("random", stopping=False),
+            "as shipped": SHIPPED,
+            "as shipped, promotion": replace(SHIPPED, promotion=True),
+            "as shipped, one ladder": replace(SHIPPED, ladders="one"),
+            "as shipped, equal tries": replace(SHIPPED, race="equal"),
+            "as shipped, no race": replace(SHIPPED, race="none"),
+        },
     ),
 )
 _JUDGED = str(LIMITS[1])

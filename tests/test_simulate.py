@@ -15,6 +15,7 @@ from automl_img.models.hyperparameters import declared
 from automl_img.search.race import Race
 from automl_img.search.rungs import Rungs
 from automl_img.space.dimensions import SearchSpace
+from automl_img.space.portfolio import DataFacts
 from automl_img.space.presets import build_space, find_preset, read_preset
 from automl_img.trials import Params
 
@@ -43,6 +44,7 @@ class Straight:
 
     def __init__(self, epochs: int = 9, fails: bool = False) -> None:
         self.name, self.space, self.max_epochs = "straight", cnn_space(), epochs
+        self.facts = DataFacts(images=100, classes=10, image_size=32, channels=3)
         self.best, self.chance, self.training = 0.5, 0.0, float(epochs)
         self.pool: list[Params] | None = None
         self._fails = fails
@@ -218,7 +220,8 @@ def test_a_point_is_answered_by_a_trial_of_its_backbone(path: Path) -> None:
     names = [str(name) for name in task.space["backbone"].options]
     for name in names:
         point = task.space.nearest({"backbone": name, "optimizer.learning_rate": 3e-3})
-        own = [t["val_accuracy"] for t in kept["trials"] if t["family"] == name]
+        every = [*kept["trials"], *kept.get("start", [])]
+        own = [trial["val_accuracy"] for trial in every if trial["family"] == name]
         assert list(task.curve(point, 0).observed) in own
 
 
@@ -234,10 +237,13 @@ def test_more_trials_of_a_collection_begin_with_the_same_points() -> None:
 def test_a_collection_goes_on_where_it_was(tmp_path: Path) -> None:
     collect = module("collect")
     asked = {"into": tmp_path, "epochs": 2, "seconds": 600.0, "seed": 0}
-    [first] = collect.collect("digits", count=1, **asked)
+    first, *start = collect.collect("digits", count=1, **asked)
     [second] = collect.collect("digits", count=2, **asked)
     kept = json.loads((tmp_path / "digits.json").read_text(encoding="utf-8"))
     assert kept["trials"] == [first, second]
+    # The start set of a search on such data is there once, however often it is gone on with.
+    assert kept["start"] == start
+    assert start
     assert (first["number"], second["number"]) == (0, 1)
     assert len(second["val_accuracy"]) == 2
     assert kept["data"]["classes"] == 10

@@ -17,6 +17,7 @@ _LEVEL = 0.95
 # All resamples of up to five seeds are gone through; of more, so many are drawn.
 _MOST_EXACT, _RESAMPLES = 5, 10_000
 LARGEST_PART = 0.2
+FEWEST_SEEDS = 3
 
 Run = dict[str, Any]
 Figures = dict[str, float | int | str | bool]
@@ -40,7 +41,9 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """ "better" and "worse" only where the interval excludes 0."""
+        """ "better" and "worse" only where the interval excludes 0, of three seeds at least."""
+        if self.seeds < FEWEST_SEEDS:
+            return "too few seeds"
         if self.low > 0:
             return "better"
         return "worse" if self.high < 0 else "not told apart"

@@ -8,17 +8,16 @@ the data sets of the best point chosen so far falls the most (greedy, as in Feur
 https://jmlr.org/papers/v23/21-0992.html): what one is weak at, the next is good at. Regret is the
 best recorded validation accuracy of a data set minus that of the best of the set.
 
-Each data set is left out once: points are chosen on the others and tried on it, beside as many of
-the start set made by hand for data like it. A point made by hand that was not recorded is stood for
-by the nearest one that was; the table says how far away that is. The learned set is better only if
-its mean regret on the data left out is lower; it is printed last, and goes nowhere by itself.
+Each data set is left out once: points are chosen on the others and tried on it, beside the start
+set made by hand for data like it, which is recorded too. The learned set is better only if its mean
+regret on the data left out is lower; it is printed last, and goes nowhere by itself.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from typing import Any
 import numpy as np
 
 from automl_img.models.hyperparameters import declared
-from automl_img.search.history import apart
 from automl_img.search.start import start_set
 from automl_img.space.dimensions import SearchSpace
 from automl_img.space.portfolio import DataFacts
@@ -47,6 +45,7 @@ class Recorded:
         preset: that the space was made from, as JSON; the same for all that share their points.
         points: the searched values of each trial, by its number.
         accuracies: the best validation accuracy of each trial, by its number; 0 where it failed.
+        start: the same of the start set made by hand, in the order of a search.
     """
 
     name: str
@@ -55,6 +54,7 @@ class Recorded:
     preset: str
     points: dict[int, Params]
     accuracies: dict[int, float]
+    start: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,11 @@ class Comparison:
     Attributes:
         name: of the data set.
         hand, learned: regret of the best of the first 1, 2, ... points, in accuracy.
-        away: of each point made by hand, the mean distance of its values from those of the recorded
-            point that stands for it, as shares of their ranges.
     """
 
     name: str
     hand: tuple[float, ...]
     learned: tuple[float, ...]
-    away: tuple[float, ...]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -91,23 +88,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def read(path: Path) -> Recorded:
-    """The curves in ``path``."""
+    """The curves in ``path``.
+
+    Raises:
+        ValueError: a point of the start set has none.
+    """
     content = json.loads(path.read_text(encoding="utf-8"))
     about = content["data"]
+    facts = DataFacts(about["train"], about["classes"], about["size"], about["channels"])
+    space = build_space(content["space"], Preset(**content["preset"]), declared(), {}, {})
     trials = {int(trial["number"]): trial for trial in content["trials"]}
     return Recorded(
         name=path.stem,
-        facts=DataFacts(about["train"], about["classes"], about["size"], about["channels"]),
-        space=build_space(
-            content["space"], Preset(**content["preset"]), declared(), search={}, fix={}
-        ),
+        facts=facts,
+        space=space,
         preset=json.dumps(content["preset"], sort_keys=True),
         points={number: trial["params"] for number, trial in trials.items()},
-        accuracies={
-            number: 0.0 if trial["failed"] else max(trial["val_accuracy"], default=0.0)
-            for number, trial in trials.items()
-        },
+        accuracies={number: _accuracy(trial) for number, trial in trials.items()},
+        start=tuple(_made_by_hand(path.stem, space, facts, content.get("start", []))),
     )
+
+
+def _made_by_hand(
+    name: str, space: SearchSpace, facts: DataFacts, recorded: Sequence[dict[str, Any]]
+) -> Iterator[float]:
+    for point in start_set(space, facts):
+        wanted = {key: point[key] for key in point if key in space.searched}
+        found = [trial for trial in recorded if trial["params"] == wanted]
+        if not found:
+            raise ValueError(f"{name} lacks a point of the start set; run collect.py {name}")
+        yield _accuracy(found[0])
+
+
+def _accuracy(trial: dict[str, Any]) -> float:
+    return 0.0 if trial["failed"] else max(trial["val_accuracy"], default=0.0)
 
 
 def choose(data: Sequence[Recorded], most: int) -> list[int]:
@@ -121,36 +135,25 @@ def choose(data: Sequence[Recorded], most: int) -> list[int]:
     return chosen
 
 
-def regret(data: Recorded, numbers: Sequence[int]) -> float:
-    """How far the best of the points ``numbers`` stays behind the best recorded one."""
-    return max(data.accuracies.values()) - max(data.accuracies[number] for number in numbers)
-
-
-def made_by_hand(data: Recorded, most: int) -> list[tuple[int, float]]:
-    """The recorded points nearest to the start set for ``data``, each once, and how far off."""
-    found: dict[int, float] = {}
-    for point in start_set(data.space, data.facts):
-        away = {number: _away(data.space, point, other) for number, other in data.points.items()}
-        nearest = min(away, key=lambda number: away[number])
-        found.setdefault(nearest, away[nearest])
-    return list(found.items())[:most]
+def regret(data: Recorded, accuracies: Sequence[float]) -> float:
+    """How far the best of ``accuracies`` stays behind the best that is known."""
+    return max(*data.accuracies.values(), *data.start) - max(accuracies)
 
 
 def compare(group: Sequence[Recorded], most: int) -> list[Comparison]:
     """Each data set left out once; as many points learned as made by hand."""
     found = []
     for held in group:
-        hand = made_by_hand(held, most)
+        hand = held.start[:most]
         others = [each for each in group if each is not held]
         known = [number for number in choose(others, len(held.points)) if number in held.points]
-        numbers = [number for number, _ in hand]
-        prefixes = range(1, len(numbers) + 1)
+        learned = [held.accuracies[number] for number in known]
+        prefixes = range(1, len(hand) + 1)
         found.append(
             Comparison(
                 held.name,
-                tuple(regret(held, numbers[:size]) for size in prefixes),
-                tuple(regret(held, known[:size]) for size in prefixes),
-                tuple(away for _, away in hand),
+                tuple(regret(held, hand[:size]) for size in prefixes),
+                tuple(regret(held, learned[:size]) for size in prefixes),
             )
         )
     return found
@@ -165,9 +168,9 @@ def _show(group: Sequence[Recorded], most: int) -> None:
         return
     table = compare(group, most)
     for row in table:
-        print(f"  {row.name}: points made by hand are {_percent(row.away)} of the ranges away")
-        print(f"    regret, by hand: {_percent(row.hand)}")
-        print(f"    regret, learned: {_percent(row.learned)}")
+        print(f"  {row.name}: regret of the first 1, 2, ... points")
+        print(f"    by hand: {_percent(row.hand)}")
+        print(f"    learned: {_percent(row.learned)}")
     gains = [row.hand[-1] - row.learned[-1] for row in table]
     gain = float(np.mean(gains))
     better = sum(each > 0 for each in gains)
@@ -178,16 +181,7 @@ def _show(group: Sequence[Recorded], most: int) -> None:
 
 
 def _mean_regret(data: Sequence[Recorded], numbers: Sequence[int]) -> float:
-    return float(np.mean([regret(each, numbers) for each in data]))
-
-
-def _away(space: SearchSpace, point: Params, other: dict[str, Any]) -> float:
-    names = [name for name in space.searched if name in point or name in other]
-    apart_by = [
-        apart(space[name], point[name], other[name]) if name in point and name in other else 1.0
-        for name in names
-    ]
-    return float(np.mean(apart_by))
+    return float(np.mean([regret(d, [d.accuracies[number] for number in numbers]) for d in data]))
 
 
 def _percent(values: Sequence[float]) -> str:

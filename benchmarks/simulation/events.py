@@ -175,7 +175,7 @@ class _Points:
             own = int(np.random.SeedSequence([seed, place]).generate_state(1)[0])
             chooser = optuna_sampler(kind, own, len(self._spaces))
             self._studies[name] = optuna.create_study(direction="maximize", sampler=chooser)
-        self._start = start_set(task.space) if strategy.start else []
+        self._start = start_set(task.space, task.facts) if strategy.start else []
         turns = [list(families)] * _TURNS if strategy.race == "in turn" else []
         self._turns = [name for turn in turns for name in turn] if len(families) > 1 else []
         self._families = families

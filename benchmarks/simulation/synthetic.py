@@ -20,12 +20,14 @@ from automl_img.models.hyperparameters import declared
 from automl_img.models.weights import find_variant
 from automl_img.search.rungs import ladder_of
 from automl_img.space.dimensions import Choice, SearchSpace
+from automl_img.space.portfolio import DataFacts
 from automl_img.space.presets import build_space, find_preset, read_preset
 from automl_img.trials import Params
 from simulation.tasks import Coordinates, Curve
 
 _BACKBONES = "cnn,mobilenet_v2,efficientnet_v2_b0,resnet50,xception,vgg19"
 _EPOCHS = 27
+_SIDE = 96
 # Seconds of an epoch of 1,000 images, all of the network trained.
 _SECONDS = {
     "cnn": 4.0,
@@ -62,6 +64,7 @@ class Synthetic:
         self.chance = 1 / round(math.exp(rng.uniform(math.log(2), math.log(100))))
         # As logarithms of 10 of the images for training; then from 0 to 1.
         images = rng.uniform(2.5, 4.5)
+        self.facts = DataFacts(round(10**images), round(1 / self.chance), _SIDE, 3)
         self._many, self._alike = (images - 2.5) / 2, rng.uniform()
         self._ceiling = rng.uniform(0.75, 0.99)
         self._images = 10**images / 1000

@@ -21,6 +21,7 @@ import numpy as np
 from automl_img.models.hyperparameters import declared
 from automl_img.search.rungs import ladder_of
 from automl_img.space.dimensions import Choice, Dimension, SearchSpace
+from automl_img.space.portfolio import DataFacts
 from automl_img.space.presets import Preset, build_space
 from automl_img.trials import Params
 
@@ -54,6 +55,7 @@ class Task(Protocol):
 
     Attributes:
         name: for the tables.
+        facts: of the data, which decide the start set.
         best: the highest worth that is known to be possible.
         chance: accuracy without any model.
         training: seconds of one ordinary trial from end to end, the unit of time in the tables.
@@ -61,6 +63,7 @@ class Task(Protocol):
     """
 
     name: str
+    facts: DataFacts
     space: SearchSpace
     max_epochs: int
     best: float
@@ -81,10 +84,14 @@ class Recorded:
     def __init__(self, path: Path) -> None:
         kept = json.loads(path.read_text(encoding="utf-8"))
         self.name = path.stem
+        self.facts = facts_of_file(kept)
         self.max_epochs = int(kept["epochs"])
         self.chance = 1 / kept["data"]["classes"]
         self.space = build_space(kept["space"], Preset(**kept["preset"]), declared(), {}, {})
-        self._recorded = [self.space.nearest(trial["params"]) for trial in kept["trials"]]
+        trials = [*kept["trials"], *kept.get("start", [])]
+        self._recorded = [self.space.nearest(trial["params"]) for trial in trials]
+        # Those of the start set are no random points.
+        self._random = len(kept["trials"])
         self._curves = [
             Curve(
                 observed=tuple(trial["val_accuracy"]),
@@ -92,7 +99,7 @@ class Recorded:
                 seconds=trial["seconds"],
                 fixed=trial["fixed"],
             )
-            for trial in kept["trials"]
+            for trial in trials
         ]
         self.best = max(max(curve.worth, default=0.0) for curve in self._curves)
         whole = [curve.fixed + self.max_epochs * curve.seconds for curve in self._curves]
@@ -101,7 +108,7 @@ class Recorded:
 
     @property
     def pool(self) -> list[Params]:
-        return self._recorded
+        return self._recorded[: self._random]
 
     def curve(self, params: Params, seed: int) -> Curve:
         """That of the recorded trial nearest to ``params``, whatever ``seed``."""
@@ -145,6 +152,12 @@ class Recorded:
         weights = np.maximum(forest.feature_importances_, _LEAST_WEIGHT)
         found: Array = weights / weights.sum()
         return found
+
+
+def facts_of_file(kept: dict[str, Any]) -> DataFacts:
+    """What the data are like that a file of curves was recorded on."""
+    data = kept["data"]
+    return DataFacts(data["train"], data["classes"], data["size"], data["channels"])
 
 
 class Coordinates:

@@ -33,6 +33,7 @@ def test_better_is_said_only_where_the_interval_excludes_zero(contest: SimpleNam
     assert mixed.mean > 0
     assert mixed.verdict == "not told apart"
     assert contest.results.difference(ours, {0: 0.8, 1: 0.8, 2: 0.8}).verdict == "worse"
+    assert contest.results.difference(ours, {0: 0.6, 1: 0.6}).verdict == "too few seeds"
 
 
 def test_differences_are_paired_by_seed(contest: SimpleNamespace) -> None:

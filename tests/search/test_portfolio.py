@@ -10,8 +10,13 @@ from typing import Any
 
 import pytest
 
+from automl_img.models.hyperparameters import declared
+from automl_img.search.start import start_set
+from automl_img.space.portfolio import DataFacts
+from automl_img.space.presets import Preset, build_space
+
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "portfolio"
-PRESET = {
+PRESET: dict[str, Any] = {
     "search": {"optimizer.learning_rate": "1.0e-4..1.0e-1:log", "cnn.depth": "2..4"},
     "fix": {"backbone": "cnn"},
 }
@@ -29,8 +34,18 @@ def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("choose")
 
 
-def curves(folder: Path, name: str, accuracies: list[float], failed: str | None = None) -> Path:
-    """A file of curves: each point reaches its accuracy in the middle of three epochs."""
+def curves(
+    folder: Path,
+    name: str,
+    accuracies: list[float],
+    failed: str | None = None,
+    by_hand: float | None = 0.1,
+) -> Path:
+    """A file of curves: each point reaches its accuracy in the middle of three epochs.
+
+    Args:
+        by_hand: what the points of the start set reach; None records none of them.
+    """
     trials: list[dict[str, Any]] = [
         {"number": number, "params": params, "failed": None, "val_accuracy": [0.1, best, 0.1]}
         for number, (params, best) in enumerate(zip(POINTS, accuracies, strict=False))
@@ -38,7 +53,13 @@ def curves(folder: Path, name: str, accuracies: list[float], failed: str | None 
     trials[-1]["failed"] = failed
     about = {"train": 4000, "classes": 10, "size": 32, "channels": 3}
     path = folder / f"{name}.json"
-    content = {"data": about, "space": "cnn", "preset": PRESET, "trials": trials}
+    space = build_space("cnn", Preset(**PRESET), declared(), {}, {})
+    start = [
+        {"params": {key: point[key] for key in space.searched}, "failed": None}
+        for point in start_set(space, DataFacts(4000, 10, 32, 3))
+    ]
+    made = [{**trial, "val_accuracy": [by_hand]} for trial in start if by_hand is not None]
+    content = {"data": about, "space": "cnn", "preset": PRESET, "trials": trials, "start": made}
     path.write_text(json.dumps(content), encoding="utf-8")
     return path
 
@@ -67,7 +88,7 @@ def test_the_best_epoch_counts_and_a_trial_that_failed_counts_as_nothing(
 ) -> None:
     data = script.read(curves(tmp_path, "a", [0.5, 0.6, 0.9], failed="diverged"))
     assert data.accuracies == {0: 0.5, 1: 0.6, 2: 0.0}
-    assert script.regret(data, [0, 2]) == pytest.approx(0.1)
+    assert script.regret(data, [0.5, 0.0]) == pytest.approx(0.1)
 
 
 def test_the_data_set_that_is_left_out_is_not_learned_from(
@@ -80,25 +101,19 @@ def test_the_data_set_that_is_left_out_is_not_learned_from(
     row = script.compare(data, most=1)[2]
     assert row.name == "held"
     assert row.learned == pytest.approx((0.8,))
-    assert len(row.hand) == len(row.away) == 1
+    assert row.hand == pytest.approx((0.8,))
 
 
-def test_points_made_by_hand_are_stood_for_by_the_nearest_recorded_ones(
+def test_what_was_made_by_hand_is_compared_as_it_was_recorded(
     script: ModuleType, tmp_path: Path
 ) -> None:
-    data = script.read(curves(tmp_path, "a", [0.5, 0.6, 0.7, 0.8]))
-    found = script.made_by_hand(data, 9)
-    assert found
-    for number, away in found:
-        others = [script._away(data.space, point, POINTS[number]) for point in hand(script, data)]
-        assert away == min(others)
-    # Its own points are no distance away from themselves.
-    point = data.space.nearest(POINTS[1])
-    assert script._away(data.space, point, POINTS[1]) == 0.0
-
-
-def hand(script: ModuleType, data: Any) -> list[Any]:
-    return list(script.start_set(data.space, data.facts))
+    names = ("a", "b")
+    data = [script.read(curves(tmp_path, name, [0.5, 0.6], by_hand=0.7)) for name in names]
+    for row in script.compare(data, most=1):
+        assert row.hand == pytest.approx((0.0,))
+        assert row.learned == pytest.approx((0.1,))
+    with pytest.raises(ValueError, match="c lacks a point of the start set"):
+        script.read(curves(tmp_path, "c", [0.5], by_hand=None))
 
 
 def test_the_table_says_which_set_is_better(
