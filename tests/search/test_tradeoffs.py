@@ -10,6 +10,7 @@ import pytest
 from automl_img.api import export_model
 from automl_img.errors import RunError, SearchError
 from automl_img.export.keras import load_keras
+from automl_img.runs import Run
 from automl_img.trials import TrialState
 from tests.pictures import class_folders
 from tests.search.searches import WIDE, small_search
@@ -18,8 +19,8 @@ from tests.search.spaces import TINY
 pytestmark = pytest.mark.slow
 
 SPREAD = {"optimizer.learning_rate": "1e-2..3e-2:log", "head.pooling": "avg,max"}
-SIZES = {"cnn.filters": "8,32"}
-# Between the two networks of SIZES.
+SIZES = {"cnn.filters": "8,16,32"}
+# Between the last two networks of SIZES.
 PARAMETERS = 700
 
 
@@ -28,74 +29,63 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return class_folders(tmp_path_factory.mktemp("photos") / "photos", per_class=30)
 
 
-@pytest.fixture(autouse=True)
-def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AUTOML_IMG_CACHE", str(tmp_path / "cache"))
+@pytest.fixture(scope="module")
+def bounded(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A search with a limit and two objectives."""
+    folder = tmp_path_factory.mktemp("bounded")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTOML_IMG_CACHE", str(folder / "cache"))
+        return small_search(
+            photos,
+            folder / "runs",
+            search={**SIZES, **WIDE},
+            fix={name: value for name, value in TINY.items() if name not in SIZES},
+            budget=4,
+            max_params=str(PARAMETERS),
+            objective="val_accuracy,latency",
+        )
 
 
-@pytest.fixture
-def fixed() -> dict[str, str]:
-    return {name: value for name, value in TINY.items() if name not in SIZES}
-
-
-def test_what_breaks_a_limit_is_measured_told_and_never_trained(
-    photos: Path, tmp_path: Path, fixed: dict[str, str]
-) -> None:
-    searched = {**SIZES, **WIDE}
-    run = small_search(
-        photos, tmp_path / "runs", search=searched, fix=fixed, budget=4, max_params=str(PARAMETERS)
-    )
-    kept = [trial for trial in run.trials() if trial.stop_reason != "infeasible"]
-    beyond = [trial for trial in run.trials() if trial.stop_reason == "infeasible"]
+def test_what_breaks_a_limit_is_measured_told_and_never_trained(bounded: Run) -> None:
+    kept = [trial for trial in bounded.trials() if trial.stop_reason != "infeasible"]
+    beyond = [trial for trial in bounded.trials() if trial.stop_reason == "infeasible"]
     assert len(kept) == 4
     assert beyond, "the start set has a network of 32 filters"
     for trial in beyond:
         assert (trial.epochs, trial.state) == ((), TrialState.PRUNED)
         assert trial.params["cnn.filters"] == 32
         assert "more than --max-params 700 parameters" in (trial.error or "")
-    assert {trial.params["cnn.filters"] for trial in kept} == {8}
-    winner = run.read_json("winner.json")
+    assert {trial.params["cnn.filters"] for trial in kept} <= {8, 16}
+    winner = bounded.read_json("winner.json")
     assert winner is not None
     assert winner["serving"]["parameters"] <= PARAMETERS
-    model = load_keras(run.model).model
+    model = load_keras(bounded.model).model
     assert winner["serving"]["parameters"] == model.count_params()
-    assert abs(run.model.stat().st_size - winner["serving"]["size_bytes"]) < 1_000
-    assert "beyond a limit" in run.report.read_text()
+    assert abs(bounded.model.stat().st_size - winner["serving"]["size_bytes"]) < 1_000
+    assert "beyond a limit" in bounded.report.read_text()
 
 
-def test_a_limit_that_nothing_keeps_ends_with_a_sentence(
-    photos: Path, tmp_path: Path, fixed: dict[str, str]
-) -> None:
+def test_a_limit_that_nothing_keeps_ends_with_a_sentence(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(SearchError, match=r"none of 4 configurations does: .* --max-params 10 par"):
         small_search(photos, tmp_path / "runs", search=WIDE, budget=2, max_params="10")
 
 
-def test_two_objectives_give_a_front_that_the_report_shows(
-    photos: Path, tmp_path: Path, fixed: dict[str, str]
-) -> None:
-    run = small_search(
-        photos,
-        tmp_path / "runs",
-        search={**SIZES, **WIDE},
-        fix=fixed,
-        budget=4,
-        objective="val_accuracy,latency",
-    )
-    trained = [trial for trial in run.trials() if trial.epochs]
+def test_two_objectives_give_a_front_that_the_report_shows(bounded: Run) -> None:
+    trained = [trial for trial in bounded.trials() if trial.epochs]
     assert len(trained) == 4
     assert all((trial.serving or {}).get("latency_ms", 0.0) > 0 for trial in trained)
-    assert run.info["search"]["objectives"] == ["val_accuracy", "latency"]
-    assert "figure-tradeoff-latency" in run.report.read_text()
+    assert bounded.info["search"]["objectives"] == ["val_accuracy", "latency"]
+    assert "figure-tradeoff-latency" in bounded.report.read_text()
 
 
 def test_an_ensemble_is_one_model_that_predicts_the_average_of_its_members(tmp_path: Path) -> None:
-    # Of digits small networks learn different parts in three epochs.
+    # Of digits small networks learn different parts in a few epochs.
     run = small_search(
         "digits",
         tmp_path / "runs",
         budget=5,
         max_epochs=5,
-        limit_per_class=40,
+        limit_per_class=100,
         search=SPREAD,
         ensemble=3,
     )

@@ -4,35 +4,50 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
-from automl_img.events import EpochEnded, Event, Notice, TrialEnded, TrialStarted
+from automl_img.events import EpochEnded, Event, TrialEnded, TrialStarted
+from automl_img.runs import Run
 from automl_img.search import finals
 from automl_img.search.worker import MEMORY
 from automl_img.trials import TrialState
-from tests.search.searches import WIDE, small_search, trial_processes
+from tests.pictures import class_folders
+from tests.search.searches import PLENTY, Listening, small_search, trial_processes
 from tests.search.spaces import TINY
 
 pytestmark = pytest.mark.slow
 
 
-class Listening:
-    """Everything that a search says, and the trial processes that there were at each epoch."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.processes: dict[int, set[int]] = defaultdict(set)
-
-    def __call__(self, event: Event) -> None:
-        self.events.append(event)
-        if isinstance(event, EpochEnded) and event.number is not None:
-            self.processes[event.number] |= {process.pid for process in trial_processes()}
-
-    def of(self, kind: type[Event]) -> list[Event]:
-        return [event for event in self.events if isinstance(event, kind)]
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Listening]:
+    """A search of two workers over two structures, and everything that it said."""
+    folder = tmp_path_factory.mktemp("search")
+    heard = Listening()
+    search = {
+        "cnn.filters": "8,16",
+        "optimizer.learning_rate": "0.001,0.003,0.01",
+        "head.dropout": "0.1,0.2",
+    }
+    fix = {name: value for name, value in TINY.items() if name != "cnn.filters"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTOML_IMG_CACHE", str(folder / "cache"))
+        patch.setenv(MEMORY, PLENTY)
+        # As after trials that took long.
+        patch.setattr(finals, "WORTH_A_PROCESS", 0.0)
+        run = small_search(
+            class_folders(folder / "photos"),
+            folder / "runs",
+            heard,
+            search=search,
+            fix=fix,
+            sampler="grid",
+            budget=12,
+            max_epochs=2,
+            workers=2,
+        )
+    return run, heard
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -58,12 +73,14 @@ def test_a_worker_that_has_grown_is_replaced_and_no_trial_is_lost_or_run_twice(
         assert not heard.processes[0] & heard.processes[3]
     # Of two workers one may get the trial that the other sent away; it is replaced after that.
     fewest = 4 if workers == 1 else 3
-    assert fewest <= len(set().union(*heard.processes.values())) <= 4
+    assert fewest <= len(heard.of_trials) <= 4
 
 
 def test_a_trial_whose_worker_dies_each_time_fails_alone_and_keeps_its_epochs(
-    tmp_path: Path, photos: Path
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv(MEMORY, PLENTY)
+
     def kill_at_every_epoch(event: Event) -> None:
         if isinstance(event, EpochEnded) and event.number == 0:
             for process in trial_processes():
@@ -78,46 +95,17 @@ def test_a_trial_whose_worker_dies_each_time_fails_alone_and_keeps_its_epochs(
     assert run.info["status"] == "finished"
 
 
-def test_trials_follow_each_other_in_one_process(tmp_path: Path, photos: Path) -> None:
-    heard = Listening()
-    small_search(photos, tmp_path / "runs", heard, budget=4)
-    assert len(set().union(*heard.processes.values())) == 1
-
-
 def test_a_worker_traces_each_structure_once_whatever_its_other_settings(
-    tmp_path: Path, photos: Path
+    by_two: tuple[Run, Listening],
 ) -> None:
     """Twelve trials of two structures on two workers; a structure is a graph for training and one
     for validation."""
-    search = {
-        "cnn.filters": "8,16",
-        "optimizer.learning_rate": "0.001,0.003,0.01",
-        "head.dropout": "0.1,0.2",
-    }
-    fix = {name: value for name, value in TINY.items() if name != "cnn.filters"}
-    run = small_search(
-        photos,
-        tmp_path / "runs",
-        search=search,
-        fix=fix,
-        sampler="grid",
-        budget=12,
-        max_epochs=2,
-        workers=2,
-    )
-    records = run.trials()
+    records = by_two[0].trials()
     assert len(records) == 12
     traced = [record.graphs_traced for record in records]
     assert None not in traced
     assert sum(count or 0 for count in traced) <= 2 * 2 * 2
     assert traced.count(0) >= 8
-
-
-def test_what_a_trial_has_to_say_is_said_once(tmp_path: Path, photos: Path) -> None:
-    heard = Listening()
-    small_search(photos, tmp_path / "runs", heard, search=WIDE)
-    texts = [event.text for event in heard.of(Notice) if isinstance(event, Notice)]
-    assert len(texts) == len(set(texts))
 
 
 def test_the_process_of_the_command_needs_neither_keras_nor_tensorflow_while_trials_run(
@@ -152,24 +140,14 @@ except KeyboardInterrupt:
 
 
 def test_the_winner_is_retrained_in_a_process_of_its_own_where_that_pays(
-    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+    by_two: tuple[Run, Listening],
 ) -> None:
-    # As after trials that took long.
-    monkeypatch.setattr(finals, "WORTH_A_PROCESS", 0.0)
-    heard = Listening()
-    alone: list[set[int]] = []
-
-    def listener(event: Event) -> None:
-        heard(event)
-        if isinstance(event, EpochEnded) and event.number is None:
-            alone.append({process.pid for process in trial_processes()})
-
-    run = small_search(photos, tmp_path / "runs", listener, budget=4, workers=2)
+    run, heard = by_two
     winner = run.read_json("winner.json")
     assert winner is not None
     assert winner["retrained"]
-    of_trials = set().union(*heard.processes.values())
-    assert alone
-    for processes in alone:
+    assert heard.of_trials
+    assert heard.retraining
+    for processes in heard.retraining:
         assert len(processes) == 1
-        assert not processes & of_trials
+        assert not processes & heard.of_trials
