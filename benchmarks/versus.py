@@ -8,7 +8,8 @@ own) and the same maximum of epochs. "scratch" is CIFAR-10 with 4,000 images for
 time, in a seeded random order, on an idle machine; what is there already is not run again, so that
 it can be done in pieces. Every run is kept in `results/versus.json`; of a cell that was run again,
 the table has the last one. Differences are paired by seed, with a bootstrap interval over the
-seeds.
+seeds; a pair counts only if both had a machine of the same speed, so run all systems of a seed on
+one: with --seed.
 
     python benchmarks/versus.py             all cells that are missing
     python benchmarks/versus.py --cells 3   the next three
@@ -36,6 +37,7 @@ from contest.cells import Outcome, as_json, run_cell
 from contest.idle import MOST_LOAD, wait_until_idle
 from contest.results import LARGEST_PART, OURS, Figures, latest, table
 from contest.roster import all_systems
+from contest.speed import gigaflops
 from contest.task import System
 from contest.tracks import SHARED, SMALL, TRACKS, Data, data_of
 
@@ -169,6 +171,7 @@ def _run(cell: Cell, system: System, form: str, data: Data) -> Run:
     """One cell, with all that its figures depend on."""
     name, track, seed = cell
     weights = _weights() if TRACKS[track].pretrained else None
+    speed = gigaflops()
     outcome = run_cell(
         system, track, seed, FORMS[form], data, None if weights is None else str(weights.parent)
     )
@@ -181,6 +184,7 @@ def _run(cell: Cell, system: System, form: str, data: Data) -> Run:
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "commit": _commit(),
         "machine": frame.machine(),
+        "gflops": speed,
     }
 
 

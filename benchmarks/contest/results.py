@@ -18,6 +18,8 @@ _LEVEL = 0.95
 _MOST_EXACT, _RESAMPLES = 5, 10_000
 LARGEST_PART = 0.2
 FEWEST_SEEDS = 3
+# Runs are compared where neither machine was so many times as fast as the other.
+_AS_FAST = 1.25
 
 Run = dict[str, Any]
 Figures = dict[str, float | int | str | bool]
@@ -63,6 +65,27 @@ def accuracies(cells: dict[tuple[str, str, int], Run], system: str, track: str) 
     }
 
 
+def alike(one: Run, other: Run) -> bool:
+    """Whether two runs had machines of the same speed, as far as that was measured."""
+    speeds = [run.get("gflops") for run in (one, other)]
+    known = [speed for speed in speeds if speed is not None]
+    return not known if len(known) < 2 else max(known) <= _AS_FAST * min(known)
+
+
+def comparable(
+    cells: dict[tuple[str, str, int], Run], system: str, track: str
+) -> tuple[dict[int, float], dict[int, float]]:
+    """Test accuracy by seed, of automl-img and of ``system``; only where their machines were
+    alike."""
+    ours, theirs = (accuracies(cells, name, track) for name in (OURS, system))
+    seeds = [
+        seed
+        for seed in ours.keys() & theirs.keys()
+        if alike(cells[OURS, track, seed], cells[system, track, seed])
+    ]
+    return {seed: ours[seed] for seed in seeds}, {seed: theirs[seed] for seed in seeds}
+
+
 def difference(ours: dict[int, float], other: dict[int, float]) -> Difference | None:
     """Over the seeds that both have; None where there is none."""
     seeds = sorted(ours.keys() & other.keys())
@@ -96,6 +119,8 @@ def time_to_target(cells: dict[tuple[str, str, int], Run], track: str) -> Figure
         ours = cells.get((OURS, track, seed))
         if (system, where) != (HYPERBAND, track) or ours is None or not theirs["curve"]:
             continue
+        if not alike(ours, theirs):
+            continue
         moment, target = theirs["curve"][-1]
         own = reached(ours["curve"], target)
         parts.append(1.0 if own is None else own / theirs["seconds"])
@@ -123,10 +148,12 @@ def table(
         if values:
             seeds = ", ".join(f"{value:.3f}" for value in values.values())
             figures[f"{track}: {system}"] = f"{statistics.fmean(values.values()):.3f} ({seeds})"
-    ours, better = accuracies(cells, OURS, track), True
+    better = True
     for system in systems:
-        found = difference(ours, accuracies(cells, system, track))
-        if found is not None:
+        found = difference(*comparable(cells, system, track))
+        if found is None:
+            better &= not accuracies(cells, system, track)
+        else:
             better &= found.verdict == "better"
             figures[f"{track}: {OURS} - {system}"] = (
                 f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f}), {found.verdict}"

@@ -42,6 +42,30 @@ def test_differences_are_paired_by_seed(contest: SimpleNamespace) -> None:
     assert contest.results.difference({0: 0.5}, {1: 0.5}) is None
 
 
+@pytest.mark.parametrize(
+    ("speeds", "pairs"),
+    [((None, None), 1), ((50.0, 55.0), 1), ((50.0, 90.0), 0), ((None, 50.0), 0)],
+)
+def test_only_runs_on_machines_of_the_same_speed_are_compared(
+    contest: SimpleNamespace, speeds: tuple[float | None, ...], pairs: int
+) -> None:
+    curve = [[10.0, 0.4]]
+    name = contest.results.HYPERBAND
+    ours = run(accuracy=0.7, curve=curve, gflops=speeds[0])
+    theirs = run(accuracy=0.5, system=name, curve=curve, gflops=speeds[1])
+    cells = cells_of(contest, ours, theirs)
+    found, _ = contest.results.table(cells, "scratch", [name])
+    assert sum(f"automl-img - {name}" in figure for figure in found) == pairs
+    assert sum("parts of its time" in figure for figure in found) == pairs
+    # Each alone is in the table all the same.
+    assert f"scratch: {name}" in found
+
+
+def test_the_speed_of_a_machine_is_a_number_of_operations(contest: SimpleNamespace) -> None:
+    speed = importlib.import_module("contest.speed").gigaflops()
+    assert 0.1 < speed < 100_000
+
+
 def test_the_time_to_the_target_is_a_part_of_the_whole_time_of_hyperband(
     contest: SimpleNamespace,
 ) -> None:
