@@ -5,10 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.pictures import class_folders
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
+
+# No example fails because the machine is slow; on CI, where Hypothesis draws the same examples each
+# time, that stays so.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True)

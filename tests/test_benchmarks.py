@@ -153,7 +153,7 @@ def test_a_kept_result_is_whole_and_names_no_place(frame: ModuleType, result: Pa
 @pytest.mark.slow
 def test_a_benchmark_ends_with_its_line_of_json(frame: ModuleType) -> None:
     done = subprocess.run(
-        [sys.executable, str(FOLDER / "startup.py"), "--short"],
+        [sys.executable, str(FOLDER / "collect.py"), "--short"],
         capture_output=True,
         text=True,
         check=False,

@@ -156,20 +156,29 @@ def test_two_processes_build_it_once(photos: Path, private_cache: Path) -> None:
     assert PixelCache(Path(folders[0])).images.shape == (60, 16, 16, 3)
 
 
+@pytest.mark.timeout(60)
 def test_who_waits_for_another_run_is_told(tmp_path: Path) -> None:
     events: list[Event] = []
     with caches._locked(tmp_path / "key", events.append):
         pass
     assert events == []
     code = (
-        "import sys, time; from filelock import FileLock\n"
-        "with FileLock(sys.argv[1]): print('held', flush=True); time.sleep(1)"
+        "import sys; from filelock import FileLock\n"
+        "with FileLock(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "key.lock")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as holder:
+        assert holder.stdin is not None
         assert holder.stdout is not None
+        end = holder.stdin.close
         holder.stdout.readline()
-        built_once(tmp_path / "key", lambda into: {}, events.append)
+
+        def let_go(event: Event) -> None:
+            events.append(event)
+            end()
+
+        built_once(tmp_path / "key", lambda into: {}, let_go)
     assert events == [Phase("waiting for another run that writes the same images")]
 
 

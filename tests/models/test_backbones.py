@@ -110,7 +110,7 @@ def test_the_first_trials_are_one_of_each_family_the_cheapest_first(name: str) -
     }
     assert order == expected[name]
     for point in points:
-        space(name).validate(space(name).nearest(point))
+        space(name).validate(point)
 
 
 @pytest.mark.parametrize("fix", ["cnn__batch_normalization", "cnn__depth", "cnn__convolutions"])

@@ -14,7 +14,7 @@ from automl_img.models.optimizer import (
     start_optimizer,
 )
 from automl_img.trials import Params
-from tests.models.networks import built, noise, params_of
+from tests.models.networks import built, params_of
 
 SCHEDULES = st.sampled_from(["cosine", "constant", "plateau"])
 
@@ -126,4 +126,3 @@ def test_weight_decay_shrinks_kernels_and_leaves_biases_and_scales() -> None:
         shrunk = 0.95 if variable.name == "kernel" else 1.0
         assert np.array(variable) == pytest.approx(shrunk * old, rel=1e-5)
     assert names == {"kernel", "bias", "gamma", "beta"}
-    assert model.evaluate(noise(2, 8), np.zeros(2), verbose=0) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from types import ModuleType
 
@@ -80,8 +81,11 @@ def test_a_family_goes_from_trial_to_report_and_export(family: ModuleType, tmp_p
     write_report(run.path)
     release_memory()
 
-    assert verdict(run).kind == "test"
-    assert run.report.stat().st_size > 1_000_000
+    said = verdict(run)
+    assert (said.kind, said.winner.split(",")[0]) == ("test", name)
+    assert run.report.exists()
+    sections = json.loads((run.path / "report.json").read_text())["sections"]
+    assert "failed" not in {section["status"] for section in sections.values()}
     kept = run.read_predictions("test")
     assert kept is not None
     found = predict(run.model, [photos / image for image in kept.names])
