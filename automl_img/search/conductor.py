@@ -249,11 +249,13 @@ class Conductor:
             return
         checkpoint.remove(self._run.trial_folder(record.number))
         self._best.append(record)
-        self._best.sort(key=_quality, reverse=True)
+        self._best.sort(key=_worth, reverse=True)
         for beaten in self._best[MOST_WEIGHTS:]:
             checkpoint.remove_best(self._run.trial_folder(beaten.number))
         del self._best[MOST_WEIGHTS:]
 
 
-def _quality(record: TrialRecord) -> tuple[float, float]:
-    return record.best.quality if record.best is not None else (-1.0, 0.0)
+def _worth(record: TrialRecord) -> tuple[float, ...]:
+    """Of a trial's weights; those of a probe, which saw a part of the images, come last."""
+    quality = record.best.quality if record.best is not None else (-1.0, 0.0)
+    return float(record.origin != "probe"), *quality

@@ -28,6 +28,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "no mistakes": {"skill": 30.0},
     "useless": {"skill": 0.0},
     "few images": {"classes": 3, "images": 6},
+    "hardly any images": {"classes": 3, "images": 3},
     "many trials": {"trials": 250},
 }
 

@@ -477,15 +477,15 @@ def test_a_search_ends_where_every_model_is_beyond_a_limit(tmp_path: Path) -> No
 
 
 def test_only_the_best_few_trials_keep_their_weights(tmp_path: Path) -> None:
-    search = Search(tmp_path, MOST_WEIGHTS + 2)
+    search = Search(tmp_path, MOST_WEIGHTS + 2, probes=(probe("vgg19"),))
     for number in range(MOST_WEIGHTS + 2):
         name = str(number)
         search.conductor.next(name)
         kept = search.run.trial_folder(number) / checkpoint.BEST
         kept.parent.mkdir(parents=True)
         kept.write_bytes(b"weights")
-        # The first and the third are the worst.
-        search.report(name, 1, 0.1 if number in (0, 2) else 0.5 + number / 100)
+        # The first one is a probe, the third the worst.
+        search.report(name, 1, {0: 0.9, 2: 0.1}.get(number, 0.5 + number / 100))
         search.finish(name)
     left = {int(path.parent.name) for path in search.run.path.rglob(checkpoint.BEST)}
     assert left == set(range(MOST_WEIGHTS + 2)) - {0, 2}

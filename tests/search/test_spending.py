@@ -90,6 +90,14 @@ def test_one_on_its_way_counts_once_it_is_the_best() -> None:
     assert reserve.retraining(math.inf) == pytest.approx(1.15 * 8 * 5.0)
 
 
+def test_the_test_images_are_predicted_with_all_cores() -> None:
+    one, two = (Reserve(100, 0, 10_000, 0.0, shares=shares) for shares in (1, 2))
+    for reserve in (one, two):
+        reserve.heard(0, epoch(1, 0.9, 1.0), ms_per_image=1.0)
+    # Two threads take 0.62 of the ten seconds of one.
+    assert one.after_retraining() - two.after_retraining() == pytest.approx(1.15 * 4.0, abs=0.3)
+
+
 def test_a_large_backbone_takes_longer_to_export_than_a_small_one() -> None:
     small, large = Reserve(100, 0, 0, 0.0), Reserve(100, 0, 0, 0.0)
     small.heard(0, epoch(1, 0.9, 1.0), None, {"backbone": "cnn"})

@@ -13,6 +13,8 @@ from automl_img.runs import Predictions
 ORDER = 60
 TITLE = "Confidence"
 FEWEST_IMAGES = 200
+# The accuracy of fewer answers says nothing.
+FEWEST_ANSWERED = 5
 STEPS = 50
 
 
@@ -34,11 +36,10 @@ def build(card: Card) -> Section | Skipped:
                 )
             )
     if card.predictions is not None:
-        steps = thresholds(card.predictions)
-        blocks += [
-            _coverage(steps, len(card.predictions.labels)),
-            Threshold(steps, len(card.predictions.labels)),
-        ]
+        steps, images = thresholds(card.predictions), len(card.predictions.labels)
+        if images >= FEWEST_ANSWERED:
+            blocks.append(_coverage(steps, images))
+        blocks.append(Threshold(steps, images))
     question = "Can its probabilities be trusted, and when should it say “I don't know”?"
     return Section(TITLE, question, tuple(blocks), numbers)
 
@@ -127,7 +128,7 @@ def _reliability(found: dict[str, Any]) -> Figure:
 
 
 def _coverage(steps: tuple[tuple[float, int, int], ...], images: int) -> Figure:
-    kept = [step for step in steps if step[1] >= 5]
+    kept = [step for step in steps if step[1] >= FEWEST_ANSWERED]
     drawn = [step for i, step in enumerate(kept) if i == 0 or step[1] != kept[i - 1][1]]
     x = [answered / images for _, answered, _ in drawn]
     y = [right / answered for _, answered, right in drawn]
