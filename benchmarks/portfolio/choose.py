@@ -34,6 +34,10 @@ from automl_img.trials import Params
 CURVES = Path(__file__).parents[1] / "curves"
 
 
+class Incomplete(Exception):
+    """A file of curves lacks what is compared here."""
+
+
 @dataclass(frozen=True)
 class Recorded:
     """The curves of one data set.
@@ -81,7 +85,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     groups: dict[str, list[Recorded]] = {}
     for path in sorted(asked.curves.glob("*.json")):
-        recorded = read(path)
+        try:
+            recorded = read(path)
+        except Incomplete as error:
+            print(f"left out: {error}")
+            continue
         groups.setdefault(recorded.preset, []).append(recorded)
     for group in groups.values():
         _show(group, asked.most)
@@ -91,7 +99,7 @@ def read(path: Path) -> Recorded:
     """The curves in ``path``.
 
     Raises:
-        ValueError: a point of the start set has none.
+        Incomplete: a point of the start set has none.
     """
     content = json.loads(path.read_text(encoding="utf-8"))
     about = content["data"]
@@ -116,7 +124,7 @@ def _made_by_hand(
         wanted = {key: point[key] for key in point if key in space.searched}
         found = [trial for trial in recorded if trial["params"] == wanted]
         if not found:
-            raise ValueError(f"{name} lacks a point of the start set; run collect.py {name}")
+            raise Incomplete(f"{name} lacks a point of the start set; run collect.py {name}")
         yield _accuracy(found[0])
 
 

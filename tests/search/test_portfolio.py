@@ -112,7 +112,7 @@ def test_what_was_made_by_hand_is_compared_as_it_was_recorded(
     for row in script.compare(data, most=1):
         assert row.hand == pytest.approx((0.0,))
         assert row.learned == pytest.approx((0.1,))
-    with pytest.raises(ValueError, match="c lacks a point of the start set"):
+    with pytest.raises(script.Incomplete, match="c lacks a point of the start set"):
         script.read(curves(tmp_path, "c", [0.5], by_hand=None))
 
 
