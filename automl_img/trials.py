@@ -187,6 +187,12 @@ def reached(epochs: Sequence[EpochResult], first: int | None = None) -> float:
     return max((result.val_accuracy or 0.0 for result in epochs[:first]), default=0.0)
 
 
+def epochs_since_best(epochs: Sequence[EpochResult]) -> int:
+    """How many epochs brought no better validation accuracy; 0 where none was validated."""
+    scores = [result.val_accuracy for result in epochs if result.val_accuracy is not None]
+    return len(scores) - 1 - scores.index(max(scores)) if scores else 0
+
+
 def _epoch_from_json(value: dict[str, Any]) -> EpochResult:
     known = {field.name for field in dataclasses.fields(EpochResult)}
     kept = {key: item for key, item in value.items() if key in known}

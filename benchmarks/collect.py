@@ -124,7 +124,11 @@ def collect(
             yield kept["trials"][-1]
         recorded = [trial["params"] for trial in kept.setdefault("start", [])]
         for place, point in enumerate(start_set(space, facts_of_file(kept))):
-            if (wanted := _searched(point, space)) not in recorded:
+            wanted = _searched(point, space)
+            if time.perf_counter() - begun > seconds:
+                return
+            if wanted not in recorded:
+                recorded.append(wanted)
                 trial = runner.run(_FIRST_OF_START + place, point)
                 kept["start"].append({"params": wanted, **trial})
                 write_text(path, _as_text(kept))

@@ -78,12 +78,14 @@ class Arm:
         return max((int(trial.user_attrs.get(_NUMBER, -1)) for trial in trials), default=-1)
 
     def scores(self) -> Iterator[float]:
-        """Best validation accuracy of each trial that ended, those that break a limit left out."""
+        """Best validation accuracy of each trial that ended; not of those that break a limit or had
+        no time for a result."""
         for trial in self._study.get_trials(deepcopy=False):
-            infeasible = trial.user_attrs.get(_REASON) == INFEASIBLE
-            if trial.state.is_finished() and _TWIN not in trial.user_attrs and not infeasible:
+            reason, reached = trial.user_attrs.get(_REASON), trial.intermediate_values
+            without = reason == INFEASIBLE or (reason == "budget" and not reached)
+            if trial.state.is_finished() and _TWIN not in trial.user_attrs and not without:
                 failed = trial.state is OptunaState.FAIL
-                yield 0.0 if failed else max(trial.intermediate_values.values(), default=0.0)
+                yield 0.0 if failed else max(reached.values(), default=0.0)
 
     def report(self, trial: optuna.Trial, accuracy: float, epoch: int) -> None:
         """Keep what a trial reached after ``epoch``; with several objectives Optuna takes none."""

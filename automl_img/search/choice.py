@@ -86,7 +86,9 @@ def choose(
             runs.setdefault(root, []).append(record)
     repeated = [record for record in ranked if len(runs.get(record.number, ())) > 1]
     accuracies = {record.number: _accuracies(runs[record.number]) for record in repeated}
-    if len(repeated) < 2:
+    whole = [record for record in ranked if record.number in runs and record.origin != "probe"]
+    # Where the time did not last for repeats of the best, those of others say nothing of it.
+    if len(repeated) < 2 or whole[0] not in repeated:
         return _cut_but_ahead(ranked) or Choice(
             tuple(ranked), "it has the best validation accuracy", accuracies
         )

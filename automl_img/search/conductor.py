@@ -89,7 +89,7 @@ class Conductor:
         if suggestion is None:
             return None
         spec = self.stage.spec(suggestion)
-        self._running[trial_id] = Running(suggestion, spec.folder, time.time())
+        self._running[trial_id] = Running(suggestion, spec.max_epochs, time.time())
         if self.stage.kept:
             self._spending.started()
             self._listener(TrialStarted(suggestion.number, suggestion.params))
@@ -202,6 +202,9 @@ class Conductor:
             return False
         if self.stage.compared and not self._goes_on(trial):
             trial.stop_reason = f"rung {trial.epochs[-1].epoch}"
+        elif trial.epochs[-1].epoch >= trial.max_epochs:
+            # It has come to its end, and will say so.
+            return False
         elif self._spending.used_up(self.stage.part):
             trial.stop_reason = "budget"
         elif self._stopping():

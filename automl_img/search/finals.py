@@ -49,6 +49,8 @@ class Repeats:
         self._spending = spending
         self._listener = listener
         self._left: list[TrialRecord] | None = None
+        # Epochs that repeats will train which have not ended, by their numbers.
+        self._promised: dict[int, int] = {}
 
     @property
     def over(self) -> bool:
@@ -62,14 +64,16 @@ class Repeats:
         self._left.pop(0)
         self._listener(Phase(f"training finalist {trial.number} again from another seed"))
         number = next(self._numbers)
+        self._promised[number] = len(trial.epochs)
         seed = own_seed(self._seed, number)
         return Suggestion(number, trial.params, seed, "repeat", trial.number)
 
     def spec(self, suggestion: Suggestion) -> TrialSpec:
-        return self._specs.of(suggestion, self._spending.deadline(self.part))
+        deadline = self._spending.deadline(self.part, suggestion.params)
+        return self._specs.of(suggestion, deadline)
 
     def ended(self, record: TrialRecord) -> None:
-        """Nothing: the records tell."""
+        self._promised.pop(record.number, None)
 
     def _next(self) -> TrialRecord | None:
         """The trial to repeat next; None where there is none or its time is over."""
@@ -79,7 +83,7 @@ class Repeats:
             return None
         trial = self._left[0]
         seconds = sum(result.seconds for result in trial.epochs)
-        epochs = len(trial.epochs)
+        epochs = len(trial.epochs) + sum(self._promised.values())
         return trial if self._spending.allows(self.part, seconds, epochs) else None
 
     def _planned(self) -> list[TrialRecord]:

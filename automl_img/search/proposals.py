@@ -107,7 +107,7 @@ class Proposals:
 
     def spec(self, suggestion: Suggestion) -> TrialSpec:
         probe = suggestion.origin == "probe"
-        deadline = self._spending.deadline(self.part)
+        deadline = self._spending.deadline(self.part, suggestion.params)
         spec_of = self._specs.probe if probe else self._specs.of
         return spec_of(suggestion, deadline)
 

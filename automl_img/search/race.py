@@ -34,6 +34,7 @@ class Race:
         self._tries = dict.fromkeys(families, 0)
         self._scores: dict[str, list[float]] = {family: [] for family in families}
         self._looks = dict.fromkeys(families, 0)
+        self._next_look = dict.fromkeys(families, FEWEST_TRIES)
         self.dropped: dict[str, str] = {}
         self._spent: set[str] = set()
 
@@ -58,9 +59,10 @@ class Race:
         rivals = [name for name in self._scores if name != leader and name not in self.dropped]
         for rival in rivals:
             tries = min(len(self._scores[rival]), len(self._scores[leader]))
-            if tries < FEWEST_TRIES * 2 ** self._looks[rival]:
+            if tries < self._next_look[rival]:
                 continue
             self._looks[rival] += 1
+            self._next_look[rival] = 2 * tries
             chance = self._chance_of_equals(rival, leader)
             if chance < _LEVEL / 2 ** self._looks[rival] / len(rivals):
                 self.dropped[rival] = (

@@ -52,6 +52,12 @@ def seconds_alone(seconds: float, shares: int) -> float:
     return float(_PROCESS + seconds / shares**_SPEEDUP)
 
 
+def _layers_of(params: Params) -> int:
+    """Of a pretrained backbone; 0 for a network from scratch."""
+    variant = find_variant(str(params.get("backbone")))
+    return 0 if variant is None else variant.cuts[-1]
+
+
 @dataclass
 class _Course:
     """What a trial has taken so far, in seconds."""
@@ -140,9 +146,8 @@ class Reserve:
         if result.val_accuracy is None:
             return
         if number not in self._courses:
-            variant = find_variant(str((params or {}).get("backbone")))
-            layers = 0 if variant is None else variant.cuts[-1]
-            self._courses[number] = _Course(ladder_of(params or {}), layers)
+            own = params or {}
+            self._courses[number] = _Course(ladder_of(own), _layers_of(own))
         self._courses[number].epochs.append(result)
         self._ms_per_image = max(self._ms_per_image, ms_per_image or 0.0)
 
@@ -166,21 +171,28 @@ class Reserve:
             return 0.0
         return min(count * longest, most)
 
-    def after_retraining(self) -> float:
-        """Test, export and report, of an ensemble too."""
+    def after_retraining(self, params: Params | None = None) -> float:
+        """Test, export and report, of an ensemble too.
+
+        Args:
+            params: of a trial that has not been heard of and may win.
+        """
         decoded = self._test * self._seconds_an_image
-        return _MARGIN * (_EXPORT + decoded + self._model()) + self.ensemble() + _REPORT
+        single = _EXPORT + decoded + self._model(_layers_of(params or {}))
+        return _MARGIN * single + self.ensemble() + _REPORT
 
     def ensemble(self) -> float:
         """Building an ensemble, testing and exporting it."""
         return self._members * (MEMBER + self._model())
 
-    def _model(self) -> float:
-        """Building, tracing and testing one model, of those that may win the dearest."""
+    def _model(self, layers: int = 0) -> float:
+        """Building, tracing and testing one model, of those that may win the dearest, or one whose
+        backbone has so many layers."""
         traces = [max(course.trace, _EXPORT_A_LAYER * course.layers) for course in self._close()]
+        traces.append(_EXPORT_A_LAYER * layers)
         # Trials were timed on a share of the machine; the driver has all of it.
         images = (self._test + _PREDICTED) / self._shares**_SPEEDUP
-        return max(traces, default=0.0) + images * self._ms_per_image / 1000
+        return max(traces) + images * self._ms_per_image / 1000
 
     def _close(self) -> list[_Course]:
         """Trials that may win: the best one, those that ended as good, and those that are ahead of

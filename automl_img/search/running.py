@@ -23,7 +23,7 @@ class Running:
     """A trial on a worker, as the driver sees it."""
 
     suggestion: Suggestion
-    folder: str
+    max_epochs: int
     started: float
     epochs: list[EpochResult] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)

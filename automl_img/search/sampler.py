@@ -146,8 +146,8 @@ class Sampler:
             return
         family, trial = self._running.pop(record.number)
         self._arms[family].tell(trial, record)
-        if record.stop_reason == INFEASIBLE:
-            # Other networks of its family may keep the limits.
+        if record.stop_reason == INFEASIBLE or (record.stop_reason == "budget" and not record.best):
+            # Other networks of its family may keep the limits; and who had no time did not fail.
             return
         usable = record.state is not TrialState.FAILED and record.best is not None
         self._race.ended(family, record.best.quality[0] if usable and record.best else 0.0)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from automl_img.budget import Budget
 from automl_img.search.reserve import Reserve
+from automl_img.trials import Params
 
 # What comes one after the other: the search, training the finalists again, retraining the winner.
 Part = Literal["search", "finalists", "retraining"]
@@ -105,11 +106,15 @@ class Spending:
         """Whether running trials have to end."""
         return self.budget.unit != "trials" and self._used() >= self._limit(part)
 
-    def deadline(self, part: Part) -> float | None:
-        """When trials have to end, in seconds since 1970; None without a limit."""
+    def deadline(self, part: Part, params: Params | None = None) -> float | None:
+        """When trials have to end, in seconds since 1970; None without a limit.
+
+        Args:
+            params: of the trial, whose model may take longer to export than those before.
+        """
         if self.budget.seconds is None:
             return None
-        return time.time() + self._limit(part) - self._elapsed()
+        return time.time() + self._limit(part, params) - self._elapsed()
 
     def _used(self) -> float:
         match self.budget.unit:
@@ -120,14 +125,14 @@ class Spending:
             case "seconds":
                 return self._elapsed()
 
-    def _limit(self, part: Part) -> float:
+    def _limit(self, part: Part, params: Params | None = None) -> float:
         """What may have been spent when ``part`` ends."""
         amount = self.budget.amount
         if self.budget.unit == "trials":
             return amount - self.repeats if part == "search" else amount
         if self.budget.unit == "epochs":
             return amount * (1 - FOR_FINALISTS) if part == "search" else amount
-        kept = self.reserve.after_retraining()
+        kept = self.reserve.after_retraining(params)
         if part != "retraining":
             kept += self.reserve.retraining(FOR_RETRAINING * amount)
         if part == "search":

@@ -14,8 +14,8 @@ class Staleness:
 
     A search is stale when no trial that ended in the last third of the whole budget was the best of
     its kind so far (from scratch, frozen, fine-tuned), or ahead of that one after as many epochs at
-    any rung: so none looks like a better one that was stopped too early. Probes and failures say
-    nothing.
+    any rung: so none looks like a better one that was stopped too early. The first one of a kind
+    counts only where it is the best of all. Probes and failures say nothing.
     """
 
     def __init__(self, rungs: list[int]) -> None:

@@ -170,6 +170,7 @@ class FrozenFeatures:
 
     def _compute(self, into: Path, rows: Array, view: int | None) -> dict[str, Any]:
         """Write the features of ``rows``; see ``built_once``."""
+        self._check_time()
         check_space(into, self._bytes(rows))
         extractor = self._extractor if view is None else self._augmented
         reseed(extractor.variables, seed=view or 0)

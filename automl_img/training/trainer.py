@@ -28,7 +28,7 @@ from automl_img.training.inputs import Inputs, TrialImages, inputs_of
 from automl_img.training.pace import Pace
 from automl_img.training.predict import EVALUATION_BATCH, loss_and_accuracy, predict_rows
 from automl_img.training.steps import Steps
-from automl_img.trials import EpochResult, TrialSpec
+from automl_img.trials import EpochResult, TrialSpec, epochs_since_best
 
 # A trial that is cut off loses at most so much work; a short one pays for no checkpoint.
 CHECKPOINT_SECONDS = 10.0
@@ -138,7 +138,7 @@ class Trainer:
         # With a deadline all of the time is spent on what is left of the schedule.
         done = self._earlier if self.spec.deadline is None else 0
         for epoch in range(start, self.spec.max_epochs - done):
-            if self._stops_early():
+            if epochs_since_best(self.results) >= int(self.spec.params["early_stopping.patience"]):
                 self.stop_reason = "early stopping"
                 break
             if self._pace.ends(self.results):
@@ -154,6 +154,8 @@ class Trainer:
             if not self.spec.train_on_all and epoch + 1 < self.spec.max_epochs:
                 self._checkpoint()
             yield self.results[-1]
+            if self.stop_reason == "budget":
+                break
         if self.stop_reason != "budget":
             checkpoint.remove(self.folder)
 
@@ -253,9 +255,10 @@ class Trainer:
             means.append(self._phase.steps.train(batches, epoch, numbers, self.spec.class_weights))
             counts.append(len(numbers))
             check_finite(means[-1][0], epoch + 1, rate)
-        cut = sum(counts) < len(batches)
-        if cut and (self.results or self.spec.train_on_all or not means):
-            raise OutOfTime
+        if sum(counts) < len(batches):
+            if self.results or self.spec.train_on_all or not means:
+                raise OutOfTime
+            self.stop_reason = "budget"
         loss, accuracy = np.average(means, axis=0, weights=counts)
         return float(loss), float(accuracy)
 
@@ -282,19 +285,12 @@ class Trainer:
         array, rows = inputs.validation()
         if not len(rows):
             return np.zeros((0, len(self.spec.class_names)), np.float32)
-        started = time.perf_counter()
+        started, traced = time.perf_counter(), self.model.traces
         batch = EVALUATION_BATCH if inputs.kept is None else _FEATURES_AT_ONCE
         probabilities = predict_rows(self._phase.steps, array, rows, batch)
         seconds = time.perf_counter() - started
-        self._countdown.validated(seconds)
+        if self.model.traces == traced:
+            self._countdown.validated(seconds)
         each = 1000 * seconds / len(rows) + inputs.frozen_ms_per_image()
         self.ms_per_image = min(each, self.ms_per_image or each)
         return probabilities
-
-    def _stops_early(self) -> bool:
-        """Whether ``early_stopping.patience`` epochs brought no better validation accuracy."""
-        scores = [result.val_accuracy for result in self.results if result.val_accuracy is not None]
-        if not scores:
-            return False
-        best = scores.index(max(scores))
-        return len(scores) - 1 - best >= int(self.spec.params["early_stopping.patience"])

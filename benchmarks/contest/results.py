@@ -151,13 +151,14 @@ def table(
     better = True
     for system in systems:
         found = difference(*comparable(cells, system, track))
-        if found is None:
-            better &= not accuracies(cells, system, track)
-        else:
+        label = f"{track}: {OURS} - {system}"
+        if found is not None:
             better &= found.verdict == "better"
-            figures[f"{track}: {OURS} - {system}"] = (
-                f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f}), {found.verdict}"
-            )
+            interval = f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
+            figures[label] = f"{interval}, {found.seeds} seeds, {found.verdict}"
+        elif accuracies(cells, system, track):
+            better = False
+            figures[label] = "no pair on machines of the same speed"
         for (name, where, _), run in sorted(cells.items()):
             if (name, where) == (system, track) and run["accuracy"] is None:
                 figures[f"{track}: {system}"] = run["error"]

@@ -82,6 +82,15 @@ def test_a_repeat_that_did_not_come_to_its_end_does_not_count(
     assert choice.trials[0].number == 0
 
 
+def test_the_best_does_not_lose_to_others_because_its_own_repeat_was_cut_short() -> None:
+    records = [trial(0, 0.95), trial(1, 0.90), trial(2, 0.90)]
+    records += [trial(3, 0.90, of=1), trial(4, 0.90, of=2)]
+    cut = dataclasses.replace(trial(5, 0.5, of=0), state=TrialState.PRUNED, stop_reason="budget")
+    choice = choose([*records, cut], 1000)
+    assert choice.trials[0].number == 0
+    assert choice.reason == "it has the best validation accuracy"
+
+
 def test_nobody_wins_where_nobody_finished_an_epoch() -> None:
     with pytest.raises(SearchError, match="none of 1 trials finished an epoch"):
         choose([record(0, (), TrialState.FAILED, "error")], 100)

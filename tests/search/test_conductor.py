@@ -412,6 +412,19 @@ def test_a_budget_of_time_ends_running_trials_with_something_kept_for_the_end(
     assert search.run.trials()[0].stop_reason == "budget"
 
 
+def test_a_trial_that_comes_to_its_end_as_the_budget_does_is_not_cut_short(tmp_path: Path) -> None:
+    search = Search(tmp_path, budget="100s")
+    search.conductor.next("a")
+    for number in range(1, 6):
+        search.report("a", number, 0.5)
+    search.clock = 99
+    assert search.spending.used_up("search")
+    # Six epochs are all that it has.
+    assert not search.report("a", 6, 0.6)
+    search.finish("a")
+    assert search.run.trials()[0].state is TrialState.COMPLETE
+
+
 def probe(name: str) -> Params:
     return {"backbone": name, "cnn.depth": 1}
 

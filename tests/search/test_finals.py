@@ -87,6 +87,21 @@ def test_probes_and_trials_that_did_not_come_to_their_end_are_no_finalists() -> 
     assert {number for number, _ in asked(*repeats(records))} == {0, 1}
 
 
+def test_no_more_repeats_run_at_once_than_the_epochs_of_the_budget_are_for() -> None:
+    long = [record(number, tuple([0.5 + number / 100] * 30)) for number in range(3)]
+    stage, spent = repeats(long, "300epochs")
+    for _ in range(240):
+        spent.trained()
+    first, second = stage.ask(), stage.ask()
+    assert first is not None
+    assert second is not None
+    # Two of thirty epochs are all of the sixty that are left; they have not trained any yet.
+    assert stage.over
+    assert stage.ask() is None
+    stage.ended(record(first.number, (0.5,)))
+    assert not stage.over
+
+
 def test_one_alone_is_compared_with_nobody() -> None:
     assert asked(*repeats(RECORDS[:1])) == []
 

@@ -243,6 +243,21 @@ def test_a_family_that_is_worse_is_given_up_and_stays_so_when_the_study_is_reope
     assert all(one is not None and one.params["backbone"] != "vgg19" for one in asked)
 
 
+def test_a_family_is_not_given_up_for_trials_that_had_no_time(tmp_path: Path) -> None:
+    path, families = tmp_path / "study.db", space(FAMILIES)
+    sampler = Sampler(path, families, "tpe", 0)
+    for number in range(18):
+        suggestion = sampler.ask(number)
+        assert suggestion is not None
+        late = suggestion.params["backbone"] == "vgg19"
+        if not late:
+            sampler.report(number, epoch(1, 0.8))
+        state, reason = (TrialState.PRUNED, "budget") if late else (TrialState.COMPLETE, "finished")
+        reached = () if late else (0.8,)
+        sampler.tell(record(number, reached, state, reason, params=suggestion.params))
+    assert sampler.dropped == Sampler(path, families, "tpe", 0).dropped == []
+
+
 def test_with_limits_the_sampler_learns_to_keep_them(tmp_path: Path) -> None:
     wide = space({"cnn.filters": "8..64", "optimizer.learning_rate": "1e-4..1e-1:log"})
     limits = Limits(parameters=20_000)

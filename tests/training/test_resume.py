@@ -169,8 +169,9 @@ def test_a_trial_that_its_deadline_cuts_short_keeps_what_it_may_go_on_from(spec:
     assert len(checkpoint.saved_results(Path(spec.folder))) == 3
 
 
+@pytest.mark.parametrize("epochs", [1, 3])
 def test_time_for_less_than_an_epoch_gives_a_result_all_the_same(
-    spec: TrialSpec, monkeypatch: pytest.MonkeyPatch
+    spec: TrialSpec, monkeypatch: pytest.MonkeyPatch, epochs: int
 ) -> None:
     steps = Countdown.steps
 
@@ -179,7 +180,7 @@ def test_time_for_less_than_an_epoch_gives_a_result_all_the_same(
         yield from itertools.islice(steps(self, count, validation), 1)
 
     monkeypatch.setattr(Countdown, "steps", first)
-    short = dataclasses.replace(spec, deadline=time.time() + 1000, max_epochs=3)
+    short = dataclasses.replace(spec, deadline=time.time() + 1000, max_epochs=epochs)
     trainer = trainer_of(short)
     [result] = trainer.epochs()
     assert result.epoch == 1
