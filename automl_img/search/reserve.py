@@ -191,7 +191,7 @@ class Reserve:
         traces = [max(course.trace, _EXPORT_A_LAYER * course.layers) for course in self._close()]
         traces.append(_EXPORT_A_LAYER * layers)
         # Trials were timed on a share of the machine; the driver has all of it.
-        images = (self._test + _PREDICTED) / self._shares**_SPEEDUP
+        images = (self._test + _PREDICTED) / float(self._shares**_SPEEDUP)
         return max(traces) + images * self._ms_per_image / 1000
 
     def _close(self) -> list[_Course]:
