@@ -155,7 +155,8 @@ def table(
         if found is not None:
             better &= found.verdict == "better"
             interval = f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
-            figures[label] = f"{interval}, {found.seeds} seeds, {found.verdict}"
+            seeds = "1 seed" if found.seeds == 1 else f"{found.seeds} seeds"
+            figures[label] = f"{interval}, {seeds}, {found.verdict}"
         elif accuracies(cells, system, track):
             better = False
             figures[label] = "no pair on machines of the same speed"

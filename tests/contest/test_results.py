@@ -56,7 +56,7 @@ def test_only_runs_on_machines_of_the_same_speed_are_compared(
     cells = cells_of(contest, ours, theirs)
     found, _ = contest.results.table(cells, "scratch", [name])
     said = found[f"scratch: automl-img - {name}"]
-    expected = "1 seeds, too few seeds" if pairs else "no pair on machines of the same speed"
+    expected = "1 seed, too few seeds" if pairs else "no pair on machines of the same speed"
     assert expected in str(said)
     assert sum("parts of its time" in figure for figure in found) == pairs
     # Each alone is in the table all the same.
