@@ -75,8 +75,9 @@ class TrialSpec:
             winner is retrained along the rates of its trial, which saw validation losses.
         features: root folder for the kept outputs of frozen backbones; None keeps none.
         feature_bytes: the most that all of them together may take on the disk.
-        precision: the policy of Keras for the steps: "float32" or, on GPUs made for it,
+        precision: the policy of Keras for the steps: "float32" or, on machines made for it,
             "mixed_bfloat16", with weights in float32 in both.
+        on_gpu: whether a GPU, or a share of one, is its.
         deadline: when the trial ends at the latest, in the midst of an epoch if need be, in seconds
             since 1970; None sets no limit.
         instead: of a retraining: the folder of its trial, whose weights are taken where the
@@ -107,6 +108,7 @@ class TrialSpec:
     features: str | None = None
     feature_bytes: int = 0
     precision: str = "float32"
+    on_gpu: bool = False
     deadline: float | None = None
     instead: str | None = None
     goes_on_from: str | None = None

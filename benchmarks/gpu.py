@@ -21,7 +21,7 @@ import frame
 import trials
 
 from automl_img.data.prepare import Prepared
-from automl_img.search.hardware import gpu_names, precision
+from automl_img.search.hardware import gpu_names, gpu_precision
 
 GOAL = "an epoch through our trainer takes at most 1.02 of one of a bare Keras loop on the GPU"
 _MOST = 1.02
@@ -48,7 +48,7 @@ def main() -> None:
     figures: dict[str, float | int | str | bool] = {
         "gpu": gpu_names()[0],
         "backend": os.environ["KERAS_BACKEND"],
-        "precision": precision(),
+        "precision": gpu_precision(),
     }
     ratios = []
     with frame.workspace() as folder:
@@ -73,10 +73,10 @@ def _alone(ready: Prepared, folder: Path, typed: dict[str, str], rounds: int) ->
     from automl_img.training.trainer import Trainer
 
     params = trials.params_of(**_TYPED, **typed)
-    spec = trials.spec_of(ready, folder, params, max_epochs=rounds + 2, precision=precision())
+    spec = trials.spec_of(ready, folder, params, max_epochs=rounds + 2, precision=gpu_precision())
     trainer = Trainer(spec)
     ours = trainer.epochs()
-    keras.config.set_dtype_policy(precision())
+    keras.config.set_dtype_policy(gpu_precision())
     facts = ImageFacts(ready.image_size, ready.channels, len(ready.class_names), ready.flips)
     model = ImageClassifier(facts).build(bind(params))
     keras.config.set_dtype_policy("float32")
@@ -150,7 +150,7 @@ def _one_of_several(name: str, folder: Path) -> None:
     side, typed = _MODELS[name]
     ready, _ = trials.images(folder, side, 300)
     params = trials.params_of(**_TYPED, **typed)
-    spec = trials.spec_of(ready, folder, params, max_epochs=8, precision=precision())
+    spec = trials.spec_of(ready, folder, params, max_epochs=8, precision=gpu_precision())
     started, seen = 0.0, 0
     for result in Trainer(spec).epochs():
         if result.epoch > 1:

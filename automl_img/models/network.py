@@ -8,14 +8,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from automl_img.models import backbones
 from automl_img.models.augment import amounts, augmentation
+from automl_img.models.backbones import family_of
 from automl_img.models.head import build_head, cross_entropy, pooling, regularize
 from automl_img.models.initialization import initialize, reseed, without_initializer
 from automl_img.models.layers import L1L2, Augmentation, Dropout
 from automl_img.models.optimizer import build_optimizer, start_optimizer
 from automl_img.models.weights import find_variant
-from automl_img.plugins import leaves
 from automl_img.trials import Params
 
 
@@ -244,8 +243,7 @@ def _with_head(
 
 def _backbone(params: Params, facts: ImageFacts, weights: str | None) -> keras.Model:
     name = str(params["backbone"])
-    family = next(leaf for leaf in leaves(backbones) if name in leaf.VARIANTS)
-    return family.build(name, facts.image_size, facts.channels, params, weights)
+    return family_of(name).build(name, facts.image_size, facts.channels, params, weights)
 
 
 def _suffix_of(backbone: keras.Model) -> tuple[keras.Model, ...]:

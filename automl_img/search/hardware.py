@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from automl_img.errors import SettingsError
+from automl_img.models.backbones import family_of
 
 # Of the memory that is free as a search starts; the rest is for the driver and what else runs.
 _FOR_WORKERS = 0.8
@@ -22,6 +23,9 @@ _FOR_WORKERS = 0.8
 _LEAST_BYTES = 2 * 10**9
 # The first NVIDIA GPUs that are fast in bfloat16.
 _BFLOAT16_CAPABILITY = 8.0
+# Of processors of the x86 family that multiply in bfloat16, as Linux names it.
+_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
+_CPU_FACTS = Path("/proc/cpuinfo")
 _CGROUPS = Path("/sys/fs/cgroup")
 # (limit, use, what of the use is only cache) of version 2, then of version 1.
 _CGROUP_FILES = (
@@ -42,7 +46,8 @@ class Resources:
         gpus_per_trial: a fraction lets trials share one.
         memory_bytes: main memory that a worker may hold for itself.
         gpu_bytes: memory of all GPUs together; 0 where it is not known.
-        precision: the policy of Keras for training steps, see ``precision``.
+        precision: the policy of Keras that makes training steps faster, see ``gpu_precision`` and
+            ``cpu_precision``; that of a trial: ``precision_of``.
     """
 
     workers: int
@@ -58,6 +63,12 @@ class Resources:
         """Shares of the cores, of which a trial has one; 1 with GPUs, as it is for those that
         trials wait."""
         return 1 if self.gpus_per_trial else self.workers
+
+    def precision_of(self, backbone: str) -> str:
+        """The policy of Keras for the training steps of ``backbone``."""
+        if self.gpus_per_trial or family_of(backbone).BFLOAT16_ON_CPU:
+            return self.precision
+        return "float32"
 
 
 def share(workers: int | None, gpus_per_trial: float | None) -> Resources:
@@ -87,7 +98,7 @@ def share(workers: int | None, gpus_per_trial: float | None) -> Resources:
         gpus_per_trial=each,
         memory_bytes=int(_FOR_WORKERS * available_memory() / workers),
         gpu_bytes=gpu_memory() if each else 0,
-        precision=precision() if each else "float32",
+        precision=gpu_precision() if each else cpu_precision(),
     )
 
 
@@ -170,8 +181,8 @@ def gpu_memory() -> int:
         return 0
 
 
-def precision() -> str:
-    """The policy of Keras for training steps: "mixed_bfloat16" where every GPU that this process
+def gpu_precision() -> str:
+    """The policy of Keras for training steps on GPUs: "mixed_bfloat16" where each that this process
     may use is made for it (compute capability 8.0 and up), else "float32".
     """
     try:
@@ -179,6 +190,13 @@ def precision() -> str:
     except ValueError:
         return "float32"
     made_for_it = capabilities and min(capabilities) >= _BFLOAT16_CAPABILITY
+    return "mixed_bfloat16" if made_for_it else "float32"
+
+
+def cpu_precision() -> str:
+    """The same for the CPU: "mixed_bfloat16" where it multiplies in bfloat16, as far as Linux
+    tells, else "float32"."""
+    made_for_it = _BFLOAT16_FLAGS & set(_cpu_fact("flags").split())
     return "mixed_bfloat16" if made_for_it else "float32"
 
 
@@ -220,9 +238,13 @@ def describe_versions() -> dict[str, str]:
 
 
 def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
+    return _cpu_fact("model name") or platform.processor() or platform.machine()
+
+
+def _cpu_fact(name: str) -> str:
+    """``name`` of the first core, as Linux on the x86 family tells it; "" elsewhere."""
+    with suppress(OSError):
+        for line in _CPU_FACTS.read_text(encoding="utf-8").splitlines():
+            if line.partition(":")[0].strip() == name:
+                return line.partition(":")[2].strip()
+    return ""

@@ -126,7 +126,7 @@ def plan_search(settings: SearchSettings, listener: Listener = ignore) -> Plan:
     prepare_seconds = time.perf_counter() - began
     listener(Phase("starting TensorFlow, to measure some configurations"))
     with TemporaryDirectory(prefix="automl-img-plan-") as folder, Measuring(resources) as measuring:
-        specs = Specs(settings, prepared, Run(Path(folder)), weights, resources.precision)
+        specs = Specs(settings, prepared, Run(Path(folder)), weights, resources)
         specs.write_rows()
         found = survey_of(space, settings, prepared, specs, measuring, listener)
         start_seconds = measuring.start_seconds

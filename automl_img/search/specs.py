@@ -15,6 +15,7 @@ from automl_img.files import replacing
 from automl_img.models.signature import signature
 from automl_img.objectives import to_measure
 from automl_img.runs import Run
+from automl_img.search.hardware import Resources
 from automl_img.settings import SearchSettings
 from automl_img.trials import Params, TrialRecord, TrialSpec
 
@@ -40,14 +41,14 @@ class Specs:
 
     Attributes:
         weights: file by (backbone, kind of pretrained weights).
-        precision: the policy of Keras for training steps.
+        resources: of the machine that trains.
     """
 
     settings: SearchSettings
     prepared: Prepared
     run: Run
     weights: dict[tuple[str, str], str]
-    precision: str
+    resources: Resources
 
     def of(self, trial: Suggestion | TrialRecord, deadline: float | None = None) -> TrialSpec:
         """The spec of a trial that is new, or of one that was run.
@@ -72,7 +73,8 @@ class Specs:
             weights=self.weights.get(weights),
             features=str(cache_root() / _FEATURES) if settings.feature_bytes else None,
             feature_bytes=settings.feature_bytes,
-            precision=self.precision,
+            precision=self.resources.precision_of(str(trial.params["backbone"])),
+            on_gpu=self.resources.gpus_per_trial > 0,
             deadline=deadline,
             # There may be no time to train the winner again; an ensemble needs no training.
             keeps_best=deadline is not None or settings.ensemble is not None,

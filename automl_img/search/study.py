@@ -134,7 +134,7 @@ class _Study:
             name,
             run_info(settings, space, resources, prepared, name, started),
         )
-        self.specs = Specs(settings, prepared, self.run, weights, resources.precision)
+        self.specs = Specs(settings, prepared, self.run, weights, resources)
         self.rungs = Rungs(settings.max_epochs, objectives=settings.objectives)
         self.spending = Spending(settings.allowed, self._reserve(), self._elapsed)
 

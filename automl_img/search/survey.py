@@ -17,8 +17,7 @@ import numpy as np
 from automl_img.data.prepare import Prepared
 from automl_img.errors import SearchError, TrialFailed
 from automl_img.events import Listener, Phase, Progress
-from automl_img.models import backbones
-from automl_img.plugins import leaves
+from automl_img.models.backbones import family_of
 from automl_img.search.arm import AT_RANDOM, AT_RANDOM_OF_SEVERAL
 from automl_img.search.costs import Costs, Group, group_of, to_measure
 from automl_img.search.forecast import Candidate
@@ -153,7 +152,7 @@ def _first_points(
         most = AT_RANDOM_OF_SEVERAL if races else AT_RANDOM
 
     def study_of(params: Params) -> str:
-        return _family(params) if races else ""
+        return family_of(str(params["backbone"])).__name__ if races else ""
 
     points: list[Params] = []
     about = settings.sampler, settings.seed, settings.objectives
@@ -169,10 +168,6 @@ def _first_points(
             points.append(suggestion.params)
             tries[study_of(suggestion.params)] += 1
     return points
-
-
-def _family(params: Params) -> str:
-    return next(leaf.__name__ for leaf in leaves(backbones) if params["backbone"] in leaf.VARIANTS)
 
 
 def sample(space: SearchSpace, count: int, seed: int) -> list[Params]:

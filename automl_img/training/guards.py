@@ -68,11 +68,6 @@ def release_memory(graphs: bool = False, kernels: bool = False) -> None:
     gc.freeze()
 
 
-def sees_gpu() -> bool:
-    """Whether the backend of Keras trains on a GPU here."""
-    return gpu_peak_bytes() is not None
-
-
 def gpu_peak_bytes(forget: bool = False) -> int | None:
     """The most memory of the first GPU that this process has held; None without a GPU.
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from automl_img.errors import OutOfTime
+from automl_img.models.device import sees_gpu
 from automl_img.models.network import (
     TrainingModel,
     copy_weights,
@@ -23,7 +24,7 @@ from automl_img.models.optimizer import learning_rate
 from automl_img.training import checkpoint
 from automl_img.training.countdown import Countdown
 from automl_img.training.graphs import GraphCache, key_of
-from automl_img.training.guards import check_finite, gpu_peak_bytes, sees_gpu
+from automl_img.training.guards import check_finite, gpu_peak_bytes
 from automl_img.training.inputs import Inputs, TrialImages, inputs_of
 from automl_img.training.pace import Pace
 from automl_img.training.predict import EVALUATION_BATCH, loss_and_accuracy, predict_rows
@@ -76,7 +77,7 @@ class Trainer:
         self.ms_per_image: float | None = None
         self.notice: str | None = None
         self._precision = spec.precision
-        if spec.precision != "float32" and not sees_gpu():
+        if spec.on_gpu and not sees_gpu():
             self._precision = "float32"
             self.notice = (
                 "trials train on the CPU, as Keras sees no GPU here; with TensorFlow it needs "

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from automl_img.models import backbones
 from automl_img.models.augment import amounts
+from automl_img.models.backbones import family_of
 from automl_img.models.head import build_head
 from automl_img.models.network import ImageFacts, head_alone
 from automl_img.models.pretrained import application
 from automl_img.models.weights import find_variant
-from automl_img.plugins import leaves
 from automl_img.training.costs import Work
 from automl_img.training.features import VIEWS
 from automl_img.training.graphs import key_of
@@ -85,8 +84,7 @@ def _layers(
     if variant is not None:
         network = application(variant, max(image_size, variant.minimum))
     else:
-        family = next(leaf for leaf in leaves(backbones) if name in leaf.VARIANTS)
-        network = family.build(name, image_size, channels, dict(shaping), None)
+        network = family_of(name).build(name, image_size, channels, dict(shaping), None)
     macs, shapes = [], []
     for operation in network.operations:
         shape = tuple(operation.output.shape[1:])

@@ -48,6 +48,7 @@ class TestEveryFamily:
         assert family.__doc__
         assert family.VARIANTS
         assert all(isinstance(name, str) for name in family.VARIANTS)
+        assert isinstance(family.BFLOAT16_ON_CPU, bool)
         assert all(isinstance(each, Dimension) for each in family.HYPERPARAMETERS)
         for dimension in family.HYPERPARAMETERS:
             assert dimension.contains(dimension.default)

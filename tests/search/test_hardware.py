@@ -12,12 +12,13 @@ from automl_img.errors import SettingsError
 from automl_img.search import hardware
 from automl_img.search.hardware import (
     available_memory,
+    cpu_precision,
     describe_hardware,
     gpu_memory,
     gpu_names,
+    gpu_precision,
     left_in_cgroup,
     own_memory,
-    precision,
     share,
 )
 
@@ -82,12 +83,45 @@ def test_steps_are_in_bfloat16_only_where_every_gpu_is_made_for_it(
         (gpus / "compute_cap").unlink()
     else:
         (gpus / "compute_cap").write_text(capabilities)
-    assert precision() == expected
+    assert gpu_precision() == expected
 
 
-def test_a_search_without_gpus_stays_in_float32_on_a_machine_with_them(gpus: Path) -> None:
+@pytest.mark.parametrize(
+    ("flags", "of_cnn", "of_resnet"),
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16", "mixed_bfloat16", "float32"),
+        ("flags\t\t: fpu amx_bf16 amx_tile", "mixed_bfloat16", "float32"),
+        ("flags\t\t: fpu avx512f avx2", "float32", "float32"),
+        ("Features\t: fp asimd bf16", "float32", "float32"),
+    ],
+)
+def test_on_a_cpu_plain_convolutions_train_in_bfloat16_where_it_is_made_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, of_cnn: str, of_resnet: str
+) -> None:
+    cores = f"processor\t: 0\nmodel name\t: Some CPU\n{flags}\n\nprocessor\t: 1\n"
+    (tmp_path / "cpuinfo").write_text(cores)
+    monkeypatch.setattr(hardware, "_CPU_FACTS", tmp_path / "cpuinfo")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    shared = share(None, None)
+    assert shared.precision_of("cnn") == of_cnn
+    assert shared.precision_of("resnet50") == of_resnet
+    assert describe_hardware(shared)["cpu"] == "Some CPU"
+
+
+def test_where_nothing_is_told_of_the_cpu_it_is_not_made_for_bfloat16(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "_CPU_FACTS", tmp_path / "none")
+    assert cpu_precision() == "float32"
+    assert describe_hardware(share(1, 0.0))["cpu"]
+
+
+def test_a_search_without_gpus_does_not_go_by_those_of_the_machine(
+    gpus: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(hardware, "_CPU_FACTS", tmp_path / "none")
     (gpus / "compute_cap").write_text("9.0\n9.0\n")
-    assert share(None, None).precision == "mixed_bfloat16"
+    assert share(None, None).precision_of("resnet50") == "mixed_bfloat16"
     on_cpu = share(1, 0.0)
     assert (on_cpu.precision, on_cpu.gpu_bytes) == ("float32", 0)
     assert describe_hardware(on_cpu)["precision"] == "float32"

@@ -137,19 +137,18 @@ def test_batches_of_another_size_and_other_images_need_no_other_graph(
     assert losses(with_(more, fix={"batch_size": "7"}), graphs, tmp_path / "other")[1] == 0
 
 
-def test_bfloat16_trains_and_serves_in_float32(
-    spec: TrialSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bfloat16_trains_and_serves_in_float32(spec: TrialSpec, tmp_path: Path) -> None:
     import keras
 
-    # Slow on a CPU, and the same arithmetic.
-    monkeypatch.setattr("automl_img.training.trainer.sees_gpu", lambda: True)
     graphs = GraphCache()
     half = with_(spec, tmp_path / "half", max_epochs=6, precision="mixed_bfloat16")
     trainer = Trainer(half, graphs)
     results = list(trainer.epochs())
     assert max(each.val_accuracy or 0 for each in results) > 0.9
-    assert trainer.model.get_layer("backbone").compute_dtype == "bfloat16"
+    backbone = trainer.model.get_layer("backbone")
+    assert backbone.compute_dtype == "bfloat16"
+    activations = [each for each in backbone.layers if each.name.startswith("activation")]
+    assert {each.compute_dtype for each in activations} == {"float32"}
     assert {weight.dtype for weight in trainer.serving.weights} == {"float32"}
     assert {layer.compute_dtype for layer in trainer.serving.layers} == {"float32"}
     assert keras.config.dtype_policy().name == "float32"
@@ -160,7 +159,8 @@ def test_bfloat16_trains_and_serves_in_float32(
 def test_where_keras_sees_no_gpu_a_trial_for_one_trains_in_float32_and_says_so(
     spec: TrialSpec, tmp_path: Path
 ) -> None:
-    trainer = Trainer(with_(spec, tmp_path / "trial", precision="mixed_bfloat16"))
+    for_one = with_(spec, tmp_path / "trial", precision="mixed_bfloat16", on_gpu=True)
+    trainer = Trainer(for_one)
     assert trainer.model.get_layer("backbone").compute_dtype == "float32"
     assert "Keras sees no GPU" in str(trainer.notice)
     assert Trainer(with_(spec, tmp_path / "other")).notice is None

@@ -34,6 +34,7 @@ START: Params = {
     "head.pooling": "max",
     "augment.strength": 0.25,
 }
+BFLOAT16_ON_CPU = True
 # Below this resolution pooling stops: a 3 x 3 kernel would see mostly padding.
 _SMALLEST_MAP = 4
 # Larger images are brought down by the stem, or the first block costs nearly all the time.
@@ -79,6 +80,8 @@ class _Convolutions:
     def __call__(self, x: Any, filters: int, stride: int = 1) -> Any:
         from keras import layers
 
+        from automl_img.models.device import activation_precision
+
         # A stride above the kernel would skip pixels altogether.
         size = max(self.kernel_size, stride + 1)
         x = layers.Conv2D(
@@ -92,4 +95,4 @@ class _Convolutions:
         if self.normalize:
             # 0.9, not Keras's 0.99: short trials end before a slower average has settled.
             x = layers.BatchNormalization(momentum=0.9)(x)
-        return layers.Activation("silu")(x)
+        return layers.Activation("silu", dtype=activation_precision())(x)

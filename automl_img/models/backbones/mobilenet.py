@@ -41,4 +41,5 @@ FAMILY = Family(
 VARIANTS = FAMILY.names
 HYPERPARAMETERS = FAMILY.hyperparameters
 START = FAMILY.start
+BFLOAT16_ON_CPU = False
 build = FAMILY.build
