@@ -26,8 +26,8 @@ _MOST = 1.02
 _LEAST = 0.8
 _SIDE = 64
 _BATCH = 32
-_ROUNDS = 5
-_STEPS = 3
+_ROUNDS = 3
+_STEPS = 1
 _FILTERS = (8, 16, 32, 64)
 
 

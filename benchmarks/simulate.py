@@ -22,6 +22,7 @@ from multiprocessing import get_context
 import frame
 import numpy as np
 from simulation.events import run
+from simulation.stopping import Ending, ending, summary
 from simulation.strategies import Strategy
 from simulation.synthetic import Synthetic
 from simulation.tasks import Recorded, Task
@@ -37,6 +38,8 @@ WORKERS = 2
 _SEEDS = 20
 _MADE_UP = 30
 _RESAMPLES = 2000
+# In full trainings, of searches that end when they are stale.
+_BUDGETS = (10, 20, 50)
 _NO_RUNGS = Strategy(stopping=False)
 SHIPPED = Strategy("tpe", start=True, race="shipped")
 
@@ -167,6 +170,11 @@ def main() -> None:
                         figures[f"{table.title}, {name}: {row}: {limit}"] = str(cell)
                 if table is TABLES[-1]:
                     judged.append(rows["as shipped"][_JUDGED].high)
+        for name in ("recorded", "made up"):
+            searched = units(name, seeds, made_up)
+            for trainings in _BUDGETS:
+                found = summary(list(every(partial(_ending_of, trainings), searched)))
+                figures |= {f"Stale, {name}: {trainings} trainings: {k}": found[k] for k in found}
     frame.finish("simulate", figures, GOAL, max(judged) < 0, short)
 
 
@@ -246,6 +254,10 @@ def _resamples(groups: np.ndarray) -> np.ndarray:
 def _regrets_of(job: Job) -> list[float]:
     name, strategy, seed = job
     return regrets(_task(name), strategy, seed, LIMITS)
+
+
+def _ending_of(trainings: int, unit: tuple[str, int]) -> Ending:
+    return ending(_task(unit[0]), SHIPPED, unit[1], trainings, WORKERS)
 
 
 @cache

@@ -154,6 +154,38 @@ def test_regret_is_read_before_the_limit_is_passed() -> None:
     assert found == pytest.approx(expected)
 
 
+class Listed(Straight):
+    """A task whose trials reach the given accuracies one after the other, then 0.2."""
+
+    def __init__(self, *reached: float) -> None:
+        super().__init__()
+        self._reached = list(reached)
+
+    def curve(self, params: Params, seed: int) -> Any:
+        last = self._reached.pop(0) if self._reached else 0.2
+        values = tuple(last - 0.01 * (8 - at) for at in range(self.max_epochs))
+        return module("simulation.tasks").Curve(values, values, 1.0, 0.0)
+
+
+def test_a_search_ends_when_it_is_stale_and_lost_what_the_rest_would_have_brought() -> None:
+    stopping, strategies = module("simulation.stopping"), module("simulation.strategies")
+    whole = strategies.Strategy("random", stopping=False)
+    task = Listed(0.4, *[0.2] * 38, 0.5)
+    early = stopping.ending(task, whole, 0, trainings=50, workers=1)
+    # The first of 50 trials was the last better one for a third of the budget.
+    assert early.used == pytest.approx(1 / 50 + 1 / 3, abs=0.01)
+    assert early.lost == pytest.approx(0.1)
+    rising = Listed(*(0.1 + 0.01 * number for number in range(50)))
+    late = stopping.ending(rising, whole, 0, trainings=50, workers=1)
+    assert (late.used, late.lost) == (1.0, 0.0)
+    assert stopping.summary([early, late]) == {
+        "ended early, %": 50.0,
+        "used of the budget, %": pytest.approx(67.7, abs=0.5),
+        "lost, points": 5.0,
+        "lost at most, points": 10.0,
+    }
+
+
 def test_racing_by_test_is_the_race_of_the_project_and_others_drop_otherwise() -> None:
     strategies = module("simulation.strategies")
     assert type(strategies.racing("test", ("a", "b"))) is Race

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from automl_img.files import write_json
 
 META = "meta.json"
 _MANY_FILES = 100
+# Seconds.
+_BETWEEN_LOOKS = 1.0
 
 
 class NoRoom(DataError):
@@ -43,13 +45,19 @@ def cache_root() -> Path:
 
 
 def built_once(
-    folder: Path, build: Callable[[Path], dict[str, Any]], listener: Listener = ignore
+    folder: Path,
+    build: Callable[[Path], dict[str, Any]],
+    listener: Listener = ignore,
+    look: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """The meta of ``folder``, after ``build`` has filled it if nobody had before.
 
     ``build`` gets a temporary folder beside ``folder`` and returns the meta, which is written
     last; then the folder takes its name at once. So a folder under its own name is whole, whenever
     a writer was killed. Two processes that want the same folder build it once: the second waits.
+
+    Args:
+        look: called each second of such a wait, which ends with what it raises.
 
     Raises:
         DataError: the cache cannot be written, or the disk is full.
@@ -58,7 +66,7 @@ def built_once(
         return meta
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder, listener):
+        with _locked(folder, listener, look):
             if (meta := read_meta(folder)) is not None:
                 return meta
             _sweep(folder)
@@ -122,13 +130,16 @@ def _build(folder: Path, build: Callable[[Path], dict[str, Any]]) -> dict[str, A
 
 
 @contextmanager
-def _locked(folder: Path, listener: Listener) -> Iterator[None]:
+def _locked(folder: Path, listener: Listener, look: Callable[[], None]) -> Iterator[None]:
     lock = FileLock(_lock_path(folder))
     try:
         lock.acquire(timeout=0)
     except Timeout:
         listener(Phase("waiting for another run that writes the same images"))
-        lock.acquire()
+        while not lock.is_locked:
+            look()
+            with suppress(Timeout):
+                lock.acquire(timeout=_BETWEEN_LOOKS)
     try:
         yield
     finally:

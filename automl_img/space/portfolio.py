@@ -37,9 +37,9 @@ class DataFacts:
     channels: int
 
     @property
-    def images_per_class(self) -> float:
-        """On average."""
-        return self.images / self.classes
+    def images_per_class(self) -> int:
+        """On average, rounded down: what is below 11 is at most 10."""
+        return self.images // self.classes
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ class FrozenFeatures:
         view = None if epoch is None or not self._changes else epoch % VIEWS
         folder = self._folder(rows, view)
         while True:
-            built_once(folder, lambda into: self._compute(into, rows, view))
+            built_once(folder, lambda into: self._compute(into, rows, view), look=self._check_time)
             # Another worker may remove them just now, to make room for its own.
             with suppress(FileNotFoundError):
                 # The time of use, for who makes room later; a cache of others may not be ours to

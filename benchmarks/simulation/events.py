@@ -20,7 +20,8 @@ from automl_img.search.rungs import Rungs, ladder_of, warmup_of
 from automl_img.search.sampler import families_of
 from automl_img.search.sampler import racing as families_that_race
 from automl_img.search.start import start_set
-from automl_img.trials import Params
+from automl_img.trials import EpochResult, Params, TrialRecord
+from automl_img.trials import TrialState as State
 from simulation.strategies import Racing, Strategy, racing
 from simulation.tasks import Curve, Task
 
@@ -39,12 +40,14 @@ class Moment:
         epochs: trained so far, of all trials.
         trials: that were stopped or ended so far.
         worth: of the model that looks best on the validation images.
+        record: of the trial that ended or was stopped with the epoch, if one did.
     """
 
     seconds: float
     epochs: int
     trials: int
     worth: float
+    record: TrialRecord | None = None
 
 
 @dataclass
@@ -79,7 +82,7 @@ def run(task: Task, strategy: Strategy, seed: int, workers: int) -> Iterator[Mom
     while True:
         now, _, trial = heapq.heappop(ends)
         goes_on = search.epoch_ended(trial)
-        yield Moment(now, search.epochs, search.ended, search.worth)
+        yield Moment(now, search.epochs, search.ended, search.worth, search.record)
         if goes_on:
             begin_epoch(trial, now)
         else:
@@ -99,6 +102,7 @@ class _Search:
         self.worth = task.chance
         self.epochs = 0
         self.ended = 0
+        self.record: TrialRecord | None = None
 
     def next(self) -> _Trial:
         """What a free worker trains: one that was stopped and may go on, else a new one."""
@@ -114,6 +118,7 @@ class _Search:
     def epoch_ended(self, trial: _Trial) -> bool:
         """Take in the next epoch of ``trial``; False where it does not go on for now."""
         self.epochs += 1
+        self.record = None
         trial.epoch += 1
         if trial.epoch > len(trial.curve.observed):
             return self._end(trial, TrialState.FAIL)
@@ -139,6 +144,7 @@ class _Search:
         if not trial.told:
             trial.told = True
             self.ended += 1
+            self.record = _record_of(trial, state)
             score = 0.0 if state is TrialState.FAIL else trial.best
             self._asked.ended(trial.family, trial.asked, score, state)
         return False
@@ -151,6 +157,16 @@ class _Search:
                 return f"{params['backbone']} {ladder_of(params)}"
             case _:
                 return ladder_of(params)
+
+
+def _record_of(trial: _Trial, state: TrialState) -> TrialRecord:
+    """As the record of a search tells it; of an epoch it has the accuracy alone."""
+    epochs = tuple(
+        EpochResult(number, 0.0, 0.0, 0.0, value, trial.curve.seconds, 0.0)
+        for number, value in enumerate(trial.curve.observed[: trial.epoch], 1)
+    )
+    kept = State[state.name.replace("FAIL", "FAILED")]
+    return TrialRecord(trial.number, kept, "", trial.params, 0, 0.0, 0.0, epochs)
 
 
 class _Points:

@@ -157,9 +157,9 @@ def test_two_processes_build_it_once(photos: Path, private_cache: Path) -> None:
 
 
 @pytest.mark.timeout(60)
-def test_who_waits_for_another_run_is_told(tmp_path: Path) -> None:
+def test_who_waits_for_another_run_is_told_and_may_give_up(tmp_path: Path) -> None:
     events: list[Event] = []
-    with caches._locked(tmp_path / "key", events.append):
+    with caches._locked(tmp_path / "key", events.append, lambda: None):
         pass
     assert events == []
     code = (
@@ -173,6 +173,15 @@ def test_who_waits_for_another_run_is_told(tmp_path: Path) -> None:
         assert holder.stdout is not None
         end = holder.stdin.close
         holder.stdout.readline()
+
+        class NoTime(Exception):
+            pass
+
+        def look() -> None:
+            raise NoTime
+
+        with pytest.raises(NoTime):
+            built_once(tmp_path / "key", lambda into: {}, look=look)
 
         def let_go(event: Event) -> None:
             events.append(event)

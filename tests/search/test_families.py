@@ -24,6 +24,7 @@ from automl_img.search.finalists import (
     keep_validation_predictions,
     keep_winner,
 )
+from automl_img.search.hardware import Resources
 from automl_img.search.sampler import Suggestion
 from automl_img.search.specs import Specs
 from automl_img.settings import SearchSettings
@@ -48,7 +49,7 @@ def test_a_family_goes_from_trial_to_report_and_export(family: ModuleType, tmp_p
     space = load_space("everything", {}, {"backbone": name, "weights": "none"} if variant else {})
     params = space.nearest({**family.START, **SMALLEST, "backbone": name})
     run = create_run(tmp_path, "run", {"name": "run", "data": {"class_names": ["x", "y", "z"]}})
-    specs = Specs(settings, prepared, run, {}, "float32")
+    specs = Specs(settings, prepared, run, {}, Resources(1, 1, 0, 0.0))
     specs.write_rows()
     spec = specs.of(Suggestion(0, params, 0))
     trainer = Trainer(spec)

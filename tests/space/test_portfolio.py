@@ -28,7 +28,7 @@ def test_the_portfolio_that_ships_is_valid_and_knows_every_family() -> None:
 
 @pytest.mark.parametrize("images", [2, 999, 1000, 19_999, 20_000, 10**7])
 @pytest.mark.parametrize("image_size", [8, 64, 65, 1024])
-@pytest.mark.parametrize("classes", [2, 81])
+@pytest.mark.parametrize("classes", [2, 81, 190])
 def test_each_family_has_settings_for_any_data(images: int, image_size: int, classes: int) -> None:
     facts = DataFacts(images, classes, image_size, 3)
     entries = read_portfolio(portfolio_file(), declared(), leaf_names(backbones))
@@ -127,6 +127,20 @@ def test_what_is_no_list_of_entries_is_refused(tmp_path: Path, words: str) -> No
 def test_a_file_that_is_missing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SpaceError, match=r"the portfolio .*gone\.yaml must be YAML"):
         read_portfolio(tmp_path / "gone.yaml", declared(), ["cnn"])
+
+
+@pytest.mark.parametrize(
+    ("classes", "train"), [(10, "last two stages"), (190, "last stage"), (500, "last stage")]
+)
+def test_with_few_images_of_each_class_less_of_a_network_learns(classes: int, train: str) -> None:
+    facts = DataFacts(2000, classes, 96, 3)
+    entries = read_portfolio(portfolio_file(), declared(), leaf_names(backbones))
+    [tuned] = [
+        entry
+        for entry in entries
+        if entry.when.hold(facts) and "resnet" in entry.families and entry.kind == "fine-tuned"
+    ]
+    assert tuned.train == train
 
 
 def test_no_condition_holds_for_any_data() -> None:

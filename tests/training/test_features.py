@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import keras
 import numpy as np
@@ -248,12 +249,12 @@ def test_a_disk_that_fills_up_under_a_trial_costs_no_trial(
     spec = frozen_trial(tmp_path, "mobilenet_v2", 154, augment__strength="0.5")
     left = [written]
 
-    def fills(folder: Path, build: Callable[[Path], dict[str, object]]) -> object:
+    def fills(folder: Path, build: Callable[[Path], dict[str, object]], **options: Any) -> object:
         if not folder.exists():
             left[0] -= 1
         if left[0] < 0 and not folder.exists():
             raise DataError("the cache must be writable, but No space left on device")
-        return built_once(folder, build)
+        return built_once(folder, build, **options)
 
     monkeypatch.setattr(features, "built_once", fills)
     trainer, results = run(spec, tmp_path / "trial")
