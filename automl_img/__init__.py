@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         new_space,
         plan,
         predict,
+        resume,
         search,
         write_report,
     )
@@ -33,6 +34,7 @@ __all__ = [
     "new_space",
     "plan",
     "predict",
+    "resume",
     "search",
     "write_report",
 ]

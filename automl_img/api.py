@@ -29,6 +29,7 @@ __all__ = [
     "new_space",
     "plan",
     "predict",
+    "resume",
     "search",
     "verdict",
     "write_report",
@@ -77,6 +78,23 @@ def search(
     from automl_img.search import study
 
     return study.search(data, listener=listener, **settings)
+
+
+def resume(
+    run: str | Path | None = None,
+    *,
+    out: str | Path = RUNS,
+    budget: str | None = None,
+    workers: int | None = None,
+    listener: Listener = ignore,
+) -> Run:
+    """Go on with a run that was stopped, was killed, or has used up its budget.
+
+    See ``automl_img.search.study.resume`` for arguments and errors.
+    """
+    from automl_img.search import study
+
+    return study.resume(run, out=out, budget=budget, workers=workers, listener=listener)
 
 
 def plan(data: str | Path | None = None, *, listener: Listener = ignore, **settings: Any) -> Plan:

@@ -64,6 +64,12 @@ class Budget:
         """Wall time, where it counts that."""
         return self.amount if self.unit == "seconds" else None
 
+    @property
+    def typed(self) -> str:
+        """As ``parse`` reads it."""
+        amount = int(self.amount) if self.amount == int(self.amount) else self.amount
+        return f"{amount}{'' if self.unit == 'trials' else self.unit}"
+
     def __str__(self) -> str:
         if self.unit != "seconds":
             count = int(self.amount)

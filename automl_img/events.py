@@ -33,11 +33,18 @@ class Notice:
 
 @dataclass(frozen=True)
 class SearchStarted:
-    """Trials are about to start."""
+    """Trials are about to start.
+
+    Attributes:
+        records: of the trials that have ended in earlier sessions of the run.
+        seconds: that those sessions took.
+    """
 
     budget: Budget
     max_epochs: int
     workers: int
+    records: tuple[TrialRecord, ...] = ()
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

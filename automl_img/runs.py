@@ -6,10 +6,15 @@ runs/NAME/
   split.csv              path, label and split of each image used
   left_out.jsonl         images that were not used, with the reason
   study.db               the Optuna study (SQLite)
-  trials.jsonl           one TrialRecord a line, written as each trial ends
+  start.json             what is tried before the sampler is asked
+  started.jsonl          one line each time that a trial is handed to a worker
+  trials.jsonl           one TrialRecord a line, written as each trial ends; of a trial that went on
+                         later, the last line counts
+  final.json             the trial that was retrained, and the steps that are done with it
   winner.json            parameters and history of the retrained winner
   test.json              scores on the test images
   ensemble.json          members of the ensemble, its scores on the test images; where one was made
+  trials/                checkpoints of trials that may go on, by their numbers
   predictions/           test.npz, ensemble.npz (test), trial-00007.npz (validation): labels,
                          probabilities, names
   thumbnails/            000123.webp: some test images, by their row in predictions/test.npz
@@ -20,6 +25,7 @@ runs/NAME/
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Iterable
@@ -30,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 
 from automl_img.errors import RunError
 from automl_img.files import append_json_line, read_json_lines, replacing, write_json
-from automl_img.trials import TrialRecord
+from automl_img.trials import TrialRecord, TrialStart
 
 if TYPE_CHECKING:
     # Longer to import than a list of runs takes to be made.
@@ -99,11 +105,21 @@ class Run:
     def trials(self) -> list[TrialRecord]:
         """The records of all trials that ended, in order of their numbers."""
         lines = read_json_lines(self.path / "trials.jsonl")
-        return sorted((TrialRecord.from_json(line) for line in lines), key=lambda t: t.number)
+        last = {record.number: record for record in map(TrialRecord.from_json, lines)}
+        return [last[number] for number in sorted(last)]
 
     def append_trial(self, record: TrialRecord) -> None:
         """Keep the record of a trial that ended."""
         append_json_line(self.path / "trials.jsonl", record.to_json())
+
+    def append_start(self, start: TrialStart) -> None:
+        """Keep that a trial is handed to a worker, so that it can go on if this process ends."""
+        append_json_line(self.path / "started.jsonl", dataclasses.asdict(start))
+
+    def starts(self) -> list[TrialStart]:
+        """Each time that a trial was handed to a worker, in order."""
+        lines = read_json_lines(self.path / "started.jsonl")
+        return [TrialStart(**line) for line in lines]
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """The JSON file ``name`` of the run; None where the run has not come so far."""
@@ -148,7 +164,10 @@ def check_free(out: Path, name: str) -> None:
         RunError: there is a run ``name`` in ``out``.
     """
     if (out / name).exists():
-        raise RunError(f"a run named {name!r} exists already in {out}; choose another --name")
+        raise RunError(
+            f"a run named {name!r} exists already in {out}; go on with it by automl-img resume "
+            f"{name}, or choose another --name"
+        )
 
 
 def create_run(out: Path, name: str, info: dict[str, Any]) -> Run:

@@ -119,6 +119,24 @@ class TrialSpec:
 
 
 @dataclass(frozen=True)
+class TrialStart:
+    """A trial was handed to a worker; the fields are those of ``TrialRecord``.
+
+    Attributes:
+        epochs: that it had trained before.
+        at: seconds since 1970, UTC.
+    """
+
+    number: int
+    params: Params
+    seed: int
+    origin: Origin
+    repeat_of: int | None
+    epochs: int
+    at: float
+
+
+@dataclass(frozen=True)
 class TrialRecord:
     """One line of ``trials.jsonl``: how a trial went.
 

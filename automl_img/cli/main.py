@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from automl_img.cli import export, plan, predict, report, runs, search, spaces
+from automl_img.cli import export, plan, predict, report, resume, runs, search, spaces
 from automl_img.cli.output import fail, say
 from automl_img.cli.overview import Overview
 from automl_img.errors import AutomlImgError, SettingsError
@@ -24,6 +24,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.command("search")(search.search)
+app.command("resume")(resume.resume)
 app.command("plan")(plan.plan)
 app.add_typer(spaces.app, name="spaces")
 app.command("report")(report.report)

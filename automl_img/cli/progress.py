@@ -30,6 +30,7 @@ class SearchProgress:
         best: number, parameters and best epoch of the best trial so far.
         epochs_run: of all trials. epochs_saved: those that ended trials did not run.
         graphs_traced: by all ended trials; None while none has told.
+        earlier: trials, or epochs where the budget counts them, of earlier sessions.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -46,6 +47,7 @@ class SearchProgress:
     epochs_run: int = 0
     epochs_saved: int = 0
     graphs_traced: int | None = None
+    earlier: int = 0
 
     def __post_init__(self) -> None:
         self.started = self.clock()
@@ -70,7 +72,8 @@ class SearchProgress:
         if budget.seconds is not None:
             return max(budget.seconds - self.elapsed, 0.0)
         done = self.done if budget.trials is not None else max(self.epochs_run, 1)
-        return searching / done * max(budget.amount - done, 0)
+        # Those of earlier sessions took none of the time since.
+        return searching / max(done - self.earlier, 1) * max(budget.amount - done, 0)
 
     @property
     def share(self) -> float:
@@ -89,6 +92,7 @@ class SearchProgress:
                 self.items = done, total
             case SearchStarted():
                 self.search = event
+                self._count_earlier(event)
             case TrialStarted(number, params):
                 self.searching_since = self.searching_since or self.clock()
                 self.phase = "searching"
@@ -100,6 +104,16 @@ class SearchProgress:
                 self.items = result.epoch, max(result.epoch, (self.items or (0, 0))[1])
             case TrialEnded(record):
                 self._count_end(record)
+
+    def _count_earlier(self, event: SearchStarted) -> None:
+        """Trials of earlier sessions count, and the time that they took."""
+        self.started -= event.seconds
+        for record in event.records:
+            for result in record.epochs:
+                self._count_epoch(record.number, result)
+            self.params[record.number] = record.params
+            self._count_end(record)
+        self.earlier = self.done if event.budget.trials is not None else self.epochs_run
 
     def _count_epoch(self, number: int, result: EpochResult) -> None:
         self.epochs_run += 1

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from automl_img.cli.options import takes_settings
 from automl_img.cli.output import note, quiet_libraries, say, talk
+
+if TYPE_CHECKING:
+    from automl_img.events import Listener
+    from automl_img.runs import Run
 
 
 @takes_settings
@@ -19,13 +24,24 @@ def search(settings: dict[str, Any]) -> None:
     stops with the best so far; Ctrl-C again stops at once.
     """
     from automl_img import api
+
+    follow(lambda listener: api.search(listener=listener, **settings))
+
+
+def follow(start: Callable[[Listener], Run]) -> None:
+    """Show how a search goes, and what it has found.
+
+    Args:
+        start: searches, and tells the listener that it is given.
+    """
+    from automl_img import api
     from automl_img.cli.listeners import listening
 
     try:
         with quiet_libraries(), listening(talk) as listener:
-            run = api.search(listener=listener, **settings)
+            run = start(listener)
     except KeyboardInterrupt:
-        note("stopped at once; trials that finished are kept, and automl-img report shows them")
+        note("stopped at once; nothing that was trained is lost: automl-img resume goes on")
         raise typer.Exit(130) from None
     _say_result(api.verdict(run), run)
 

@@ -14,6 +14,7 @@ from automl_img.report.rules_of_result import (
     no_test,
     optimism,
     small_test,
+    tested_again,
     weak_class,
 )
 from automl_img.report.rules_of_search import (
@@ -35,6 +36,7 @@ RULES: tuple[Rule, ...] = (
     overfitting,
     failed_trials,
     small_test,
+    tested_again,
     optimism,
     stopped_too_early,
     range_edges,

@@ -45,6 +45,19 @@ def baseline(card: Card) -> Finding | None:
     return Finding(GOOD, text, "scores", "baseline")
 
 
+def tested_again(card: Card) -> Finding | None:
+    """A run whose budget grew may have had several winners."""
+    tested = [each.get("trial") for each in card.info.get("tested") or []]
+    if len(tested) < 2:
+        return None
+    winners = ", then ".join(f"trial {number}" for number in tested)
+    text = (
+        f"The test images were read {len(tested)} times, once for each winner as the budget grew "
+        f"({winners}). The choice never saw them; whoever went on because of a score has seen it."
+    )
+    return Finding(NOTE, text, "scores", "tested again")
+
+
 def small_test(card: Card) -> Finding | None:
     if card.test is None:
         return None

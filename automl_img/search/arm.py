@@ -27,8 +27,8 @@ _STATES = {
 }
 # How often a point that was tried already is asked for in a row before the space counts as spent.
 _MOST_TWINS = 30
-# Of a trial whose model breaks a limit.
-INFEASIBLE = "infeasible"
+# Of a trial whose model breaks a limit; of one that was asked for and never handed to a worker.
+INFEASIBLE, NOT_STARTED = "infeasible", "not started"
 # Attributes of a trial in Optuna: its number in the search; how it ended; the one that tried its
 # point before.
 _NUMBER = "number"
@@ -67,9 +67,7 @@ class Arm:
         self._study.sampler = optuna_sampler(kind, start, arms)
         # Points tried so far; None while the first trial of a point is still running.
         self._tried: dict[str, FrozenTrial | None] = {
-            _key(space.nearest(trial.params)): trial
-            for trial in known
-            if trial.state.is_finished() and _TWIN not in trial.user_attrs
+            _key(space.nearest(trial.params)): trial for trial in known if _was_tried(trial)
         }
 
     @property
@@ -83,9 +81,24 @@ class Arm:
         for trial in self._study.get_trials(deepcopy=False):
             reason, reached = trial.user_attrs.get(_REASON), trial.intermediate_values
             without = reason == INFEASIBLE or (reason == "budget" and not reached)
-            if trial.state.is_finished() and _TWIN not in trial.user_attrs and not without:
+            if _was_tried(trial) and not without:
                 failed = trial.state is OptunaState.FAIL
                 yield 0.0 if failed else max(reached.values(), default=0.0)
+
+    def left(self) -> Iterator[tuple[int, optuna.Trial, int]]:
+        """The trials that a killed process left running, each with its number in the search and
+        the last epoch that it has reported; what never got a number is dropped."""
+        # What was enqueued would be asked for in place of another point.
+        while self._study.get_trials(deepcopy=False, states=(OptunaState.WAITING,)):
+            self._study.ask()
+        for kept in self._study.get_trials(deepcopy=False, states=(OptunaState.RUNNING,)):
+            trial = optuna.trial.Trial(self._study, kept._trial_id)
+            if _NUMBER in kept.user_attrs:
+                self._tried[_key(suggest(self.space, trial))] = None
+                last = max(kept.intermediate_values, default=0)
+                yield int(kept.user_attrs[_NUMBER]), trial, last
+            else:
+                self._tell_twin(trial, None)
 
     def report(self, trial: optuna.Trial, accuracy: float, epoch: int) -> None:
         """Keep what a trial reached after ``epoch``; with several objectives Optuna takes none."""
@@ -130,7 +143,11 @@ class Arm:
             state = OptunaState.COMPLETE
         self._study.tell(trial, known if state is OptunaState.COMPLETE else None, state=state)
         told = self._study.get_trials(deepcopy=False)[trial.number]
-        self._tried[_key(self.space.nearest(record.params))] = told
+        key = _key(self.space.nearest(record.params))
+        if _was_tried(told):
+            self._tried[key] = told
+        else:
+            self._tried.pop(key, None)
 
     def _begin(self, number: int, trial: optuna.Trial, key: str) -> optuna.Trial:
         trial.set_user_attr(_NUMBER, number)
@@ -185,6 +202,12 @@ def optuna_sampler(kind: str, seed: int, arms: int = 1) -> optuna.samplers.BaseS
         return optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup)
     # The points of a grid are enqueued; what is asked for beyond them ends the search.
     return optuna.samplers.RandomSampler(seed=seed)
+
+
+def _was_tried(trial: FrozenTrial) -> bool:
+    """Whether it has ended, and tried its point itself."""
+    begun = trial.user_attrs.get(_REASON) != NOT_STARTED
+    return bool(trial.state.is_finished() and _TWIN not in trial.user_attrs and begun)
 
 
 def _key(params: Params) -> str:

@@ -15,11 +15,11 @@ from automl_img.runs import Run
 from automl_img.search.placement import MOST_WAITING, Placement
 from automl_img.search.rungs import Rungs, ladder_of, warmup_of
 from automl_img.search.running import Running
-from automl_img.search.sampler import Sampler
+from automl_img.search.sampler import Sampler, not_started
 from automl_img.search.spending import Spending
 from automl_img.search.stage import Stage
 from automl_img.training import checkpoint
-from automl_img.trials import EpochResult, Params, TrialRecord, TrialSpec, TrialState, reached
+from automl_img.trials import EpochResult, Params, TrialRecord, TrialSpec, TrialStart, reached
 
 # Trials that may keep the weights of their best epoch, for an ensemble or in place of a retraining.
 MOST_WEIGHTS = 12
@@ -58,7 +58,11 @@ class Conductor:
         self._stopping = stopping
         self._running: dict[str, Running] = {}
         self._noted: set[str] = set()
-        self._best: list[TrialRecord] = []
+        self._best = [
+            record
+            for record in run.trials()
+            if checkpoint.best_epoch(run.trial_folder(record.number)) is not None
+        ]
 
     @property
     def stage(self) -> Stage:
@@ -89,8 +93,11 @@ class Conductor:
         if suggestion is None:
             return None
         spec = self.stage.spec(suggestion)
-        self._running[trial_id] = Running(suggestion, spec.max_epochs, time.time())
+        trial = Running(suggestion, spec.max_epochs, time.time())
+        self._running[trial_id] = trial
         if self.stage.kept:
+            trial.epochs += checkpoint.saved_results(self._run.trial_folder(suggestion.number))
+            self._run.append_start(_start_of(trial))
             self._spending.started()
             self._listener(TrialStarted(suggestion.number, suggestion.params))
         return spec
@@ -132,17 +139,7 @@ class Conductor:
     def _give_up_waiting(self) -> None:
         """Let the study know of trials that were asked for and will not start."""
         for suggestion in self._placement.clear():
-            now = time.time()
-            record = TrialRecord(
-                number=suggestion.number,
-                state=TrialState.FAILED,
-                stop_reason="not started",
-                params=suggestion.params,
-                seed=suggestion.seed,
-                started=now,
-                ended=now,
-            )
-            self._sampler.tell(record)
+            self._sampler.tell(not_started(suggestion))
 
     def _note(self, text: str) -> None:
         """Tell the listener, once."""
@@ -248,14 +245,28 @@ class Conductor:
     def _clear(self, record: TrialRecord) -> None:
         """Delete what a trial kept to go on with, unless it was cut short and may, and the best
         weights of those that are not among the best few any more."""
+        if record.stop_reason not in ("budget", "interrupted"):
+            checkpoint.remove(self._run.trial_folder(record.number))
         if record.stop_reason == "budget":
             return
-        checkpoint.remove(self._run.trial_folder(record.number))
         self._best.append(record)
         self._best.sort(key=_worth, reverse=True)
         for beaten in self._best[MOST_WEIGHTS:]:
             checkpoint.remove_best(self._run.trial_folder(beaten.number))
         del self._best[MOST_WEIGHTS:]
+
+
+def _start_of(trial: Running) -> TrialStart:
+    own = trial.suggestion
+    return TrialStart(
+        own.number,
+        own.params,
+        own.seed,
+        own.origin,
+        own.repeat_of,
+        len(trial.epochs),
+        trial.started,
+    )
 
 
 def _worth(record: TrialRecord) -> tuple[float, ...]:

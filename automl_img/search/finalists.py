@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,12 @@ from automl_img.export.keras import export_keras
 from automl_img.export.measure import measure_model
 from automl_img.objectives import to_measure
 from automl_img.runs import Predictions, Run, remove_folders
+from automl_img.search import final
 from automl_img.search.choice import Choice
 from automl_img.search.ensemble import Ensemble, find_ensemble
 from automl_img.search.finals import Retraining
 from automl_img.search.inputs import write_left_out
-from automl_img.search.specs import WINNER, Specs
+from automl_img.search.specs import WINNER, Specs, predictions_of
 from automl_img.search.spending import Spending
 from automl_img.training import checkpoint
 from automl_img.training.final import load_final
@@ -37,6 +39,8 @@ def finish(
 ) -> None:
     """Test the retrained winner, once, and export it; with it an ensemble where one was asked for.
 
+    Steps that an earlier session has taken are not taken again.
+
     Args:
         timed: keeps the seconds that a step takes, by its name.
 
@@ -44,29 +48,119 @@ def finish(
         SearchError: no trial was usable, or none could be retrained.
         ExportError: the export does not predict as the trained model does; the rest is kept.
     """
-    run, prepared, settings = specs.run, specs.prepared, specs.settings
     choice, winner, again = retraining.result()
-    labels = prepared.index.labels[prepared.split.validation]
-    keep_validation_predictions(run, choice.trials, labels, prepared.names_of_validation)
-    classifier, rows, expected = load_final(run.path / WINNER)
-    serving = None
-    if facts := to_measure(settings.objectives, settings.limits):
-        serving = measure_model(classifier, "latency_ms" in facts).facts()
-        if broken := settings.limits.infeasible(serving):
-            listener(Notice(f"measured again at the end, {broken}"))
-    keep_winner(run, winner, again, choice, serving)
-    with timed("test"):
-        listener(Phase(f"reading the {prepared.test.count:,} test images, once"))
-        test = prepared.test.open(listener)
-        evaluate(specs, test, classifier)
-    with timed("export"):
-        listener(Phase("exporting the model and comparing it with the trained one"))
-        samples = np.asarray(prepared.pixels.images[rows])
-        export_keras(classifier, prepared.class_names, run.model, samples, expected)
-    if settings.ensemble is not None:
-        with timed("ensemble"):
-            _add_ensemble(specs, labels, test, samples, spending, listener)
-    remove_folders([run.path / "trials", run.path / WINNER])
+    labels = specs.prepared.index.labels[specs.prepared.split.validation]
+    names = specs.prepared.names_of_validation
+    keep_validation_predictions(specs.run, choice.trials, labels, names)
+    wanted: list[final.Step] = ["test", "export"]
+    wanted += ["ensemble"] if specs.settings.ensemble is not None else []
+    steps = _Steps(specs, spending, listener)
+    done = final.done(specs.run)
+    for step in wanted:
+        if step in done:
+            continue
+        with timed(step):
+            match step:
+                case "test":
+                    steps.test(choice, winner, again)
+                case "export":
+                    steps.export()
+                case "ensemble":
+                    steps.ensemble(labels)
+        final.keep_done(specs.run, step)
+    clear_trials(specs.run)
+
+
+class _Steps:
+    """What the steps share; nothing is loaded or opened before one needs it."""
+
+    def __init__(self, specs: Specs, spending: Spending, listener: Listener) -> None:
+        self._specs, self._spending, self._listener = specs, spending, listener
+
+    @cached_property
+    def _final(self) -> tuple[Any, np.ndarray, np.ndarray]:
+        return load_final(self._specs.run.path / WINNER)
+
+    @cached_property
+    def _samples(self) -> np.ndarray:
+        return np.asarray(self._specs.prepared.pixels.images[self._final[1]])
+
+    @cached_property
+    def _test(self) -> TestImages:
+        """Open from the first step on that needs them."""
+        test = self._specs.prepared.test
+        self._listener(Phase(f"reading the {test.count:,} test images, once"))
+        return test.open(self._listener)
+
+    def test(self, choice: Choice, winner: TrialRecord, again: TrialRecord) -> None:
+        """Keep what the retrained winner scores on the test images."""
+        run, settings = self._specs.run, self._specs.settings
+        classifier, _, _ = self._final
+        serving = None
+        if facts := to_measure(settings.objectives, settings.limits):
+            serving = measure_model(classifier, "latency_ms" in facts).facts()
+            if broken := settings.limits.infeasible(serving):
+                self._listener(Notice(f"measured again at the end, {broken}"))
+        final.forget_older(run)
+        keep_winner(run, winner, again, choice, serving)
+        evaluate(self._specs, self._test, classifier)
+        note_test(run, winner)
+
+    def export(self) -> None:
+        """Write the model, compared with the trained one."""
+        self._listener(Phase("exporting the model and comparing it with the trained one"))
+        classifier, _, expected = self._final
+        names, file = self._specs.prepared.class_names, self._specs.run.model
+        export_keras(classifier, names, file, self._samples, expected)
+
+    def ensemble(self, labels: np.ndarray) -> None:
+        """An ensemble beside the winner, where there is time for one and one is better; else a
+        notice says why not. The winner is tested and exported by now: no failure here costs it.
+
+        Args:
+            labels: int64 (validation images,).
+        """
+        specs, listener = self._specs, self._listener
+        if not self._spending.has_time_for(self._spending.reserve.ensemble()):
+            listener(Notice("no ensemble: there is no time left for it"))
+            return
+        listener(Phase("looking for an ensemble of models that are trained already"))
+        try:
+            found = find_ensemble(specs.run, specs, labels, specs.settings.ensemble or 0)
+            if found is None:
+                listener(
+                    Notice("no ensemble: no average is better than the best model on validation")
+                )
+                return
+            _keep_ensemble(specs, found, self._test, self._samples, listener)
+        # Of several large models in one process anything may go wrong.
+        except Exception as error:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            listener(Notice(f"no ensemble: {first[:200]}"))
+
+
+def clear_trials(run: Run) -> None:
+    """Delete what trials have left, but for the checkpoints of those that were cut short and may go
+    on in a later session."""
+    remove_folders([run.path / WINNER])
+    for folder in (run.path / "trials").glob("*"):
+        if (folder / checkpoint.FILE).exists():
+            for path in folder.iterdir():
+                if path.name != checkpoint.FILE:
+                    path.unlink()
+        else:
+            remove_folders([folder])
+    with suppress(OSError):
+        # Only where it is empty.
+        (run.path / "trials").rmdir()
+
+
+def note_test(run: Run, winner: TrialRecord) -> None:
+    """Keep that the test images were read for ``winner``: a run whose budget grew may read them
+    once for each winner, and its report says so."""
+    tested, own = run.info.get("tested", []), final.identity(winner)
+    if own not in tested:
+        run.update_info(tested=[*tested, own])
 
 
 def keep_validation_predictions(
@@ -84,7 +178,7 @@ def keep_validation_predictions(
         found = checkpoint.validation_of(run.trial_folder(record.number))
         if found is not None:
             predictions = Predictions(labels, found, names)
-            run.write_predictions(f"trial-{record.number:05d}", predictions)
+            run.write_predictions(predictions_of(record), predictions)
 
 
 def keep_winner(
@@ -130,38 +224,6 @@ def evaluate(specs: Specs, test: TestImages, classifier: Any) -> None:
     write_thumbnails(run, test.images, rows)
     run.write_json("test.json", score(test.labels, probabilities, names))
     write_left_out(run, test.left_out)
-
-
-def _add_ensemble(
-    specs: Specs,
-    labels: np.ndarray,
-    test: TestImages,
-    samples: np.ndarray,
-    spending: Spending,
-    listener: Listener,
-) -> None:
-    """An ensemble beside the winner, where there is time for one and one is better; else a notice
-    says why not. The winner is tested and exported by now: no failure here costs it.
-
-    Args:
-        labels: int64 (validation images,).
-        test: open since the winner was tested.
-        samples: images to compare the export on, see ``export_keras``.
-    """
-    if not spending.has_time_for(spending.reserve.ensemble()):
-        listener(Notice("no ensemble: there is no time left for it"))
-        return
-    listener(Phase("looking for an ensemble of models that are trained already"))
-    try:
-        found = find_ensemble(specs.run, specs, labels, specs.settings.ensemble or 0)
-        if found is None:
-            listener(Notice("no ensemble: no average is better than the best model on validation"))
-            return
-        _keep_ensemble(specs, found, test, samples, listener)
-    # Of several large models in one process anything may go wrong.
-    except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        listener(Notice(f"no ensemble: {first[:200]}"))
 
 
 def _keep_ensemble(

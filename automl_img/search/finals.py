@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
 from automl_img.errors import SearchError
 from automl_img.events import Listener, Notice, Phase
+from automl_img.search import final
 from automl_img.search.choice import Choice, choose, rank
 from automl_img.search.reserve import WORTH_A_PROCESS, gains_from_cores
 from automl_img.search.sampler import Suggestion, own_seed
-from automl_img.search.specs import Specs
+from automl_img.search.specs import Specs, predictions_of
 from automl_img.search.spending import Part, Spending
 from automl_img.training import checkpoint
 from automl_img.trials import TrialRecord, TrialSpec, TrialState
@@ -37,12 +39,15 @@ class Repeats:
         specs: Specs,
         spending: Spending,
         listener: Listener,
+        unfinished: Iterable[Suggestion] = (),
     ) -> None:
         """
         Args:
             records: gives the trials that have ended.
+            unfinished: repeats of an earlier session, to go on with.
         """
         self._records = records
+        self._unfinished = deque(unfinished)
         self._numbers = numbers
         self._seed = seed
         self._specs = specs
@@ -54,10 +59,14 @@ class Repeats:
 
     @property
     def over(self) -> bool:
+        if self._unfinished and self._spending.allows(self.part):
+            return False
         return not self._next()
 
     def ask(self) -> Suggestion | None:
         trial = self._next()
+        if self._unfinished:
+            return self._unfinished.popleft()
         if trial is None:
             return None
         assert self._left is not None
@@ -88,17 +97,19 @@ class Repeats:
 
     def _planned(self) -> list[TrialRecord]:
         """The finalists in rounds, each round with another seed; one alone needs no comparison. One
-        that was stopped on its way would be compared with longer trainings of itself."""
-        whole = [
-            trial
-            for trial in rank(self._records())
-            if trial.state is TrialState.COMPLETE and trial.origin != "probe"
-        ]
-        finalists = whole[: self._spending.finalists]
+        that was stopped on its way would be compared with longer trainings of itself. What was
+        repeated in an earlier session is not again."""
+        records = self._records()
+        whole = [trial for trial in rank(records) if trial.state is TrialState.COMPLETE]
+        again = Counter(trial.repeat_of for trial in whole if trial.origin == "repeat")
+        again.update(suggestion.repeat_of for suggestion in self._unfinished)
+        finalists = [trial for trial in whole if trial.origin not in ("probe", "repeat")]
+        finalists = finalists[: self._spending.finalists]
         if len(finalists) < 2:
             return []
         rounds = self._spending.repeats // len(finalists)
-        return [trial for _ in range(rounds) for trial in finalists]
+        turns = [(turn, trial) for turn in range(rounds) for trial in finalists]
+        return [trial for turn, trial in turns if again[trial.number] <= turn]
 
 
 class Retraining:
@@ -147,8 +158,10 @@ class Retraining:
 
     @property
     def over(self) -> bool:
-        nobody = self.choice is not None and self._place + 1 >= len(self.choice.trials)
-        return self.done is not None or nobody or not self._usable
+        if not self._usable:
+            return True
+        choice = self._chosen()
+        return self.done is not None or self._place + 1 >= len(choice.trials)
 
     @property
     def alone(self) -> bool:
@@ -172,14 +185,19 @@ class Retraining:
         if self.choice is None:
             self._begins()
             self.choice = choose(self._records(), len(self._labels), self._right)
+            self.done = final.retrained(self._specs.run, self.choice.trials[0])
         return self.choice
 
     def _right(self, trial: TrialRecord) -> np.ndarray | None:
-        found = checkpoint.validation_of(self._specs.run.trial_folder(trial.number))
+        run = self._specs.run
+        found = checkpoint.validation_of(run.trial_folder(trial.number))
+        if found is None and (kept := run.read_predictions(predictions_of(trial))) is not None:
+            found = kept.probabilities
         return None if found is None else found.argmax(axis=1) == self._labels
 
     def ask(self) -> Suggestion | None:
-        if self._running:
+        self._chosen()
+        if self._running or self.done is not None:
             return None
         self._running = True
         choice = self._chosen()
@@ -195,9 +213,9 @@ class Retraining:
 
     def spec(self, suggestion: Suggestion) -> TrialSpec:
         assert self.choice is not None
-        return self._specs.retraining(
-            self.choice.trials[self._place], self._spending.deadline(self.part)
-        )
+        winner = self.choice.trials[self._place]
+        final.prepare(self._specs.run, winner)
+        return self._specs.retraining(winner, self._spending.deadline(self.part))
 
     def ended(self, record: TrialRecord) -> None:
         assert self.choice is not None
@@ -211,6 +229,7 @@ class Retraining:
             )
         else:
             self.done = self.choice.trials[self._place], record
+            final.keep_retrained(self._specs.run, *self.done)
 
     def result(self) -> tuple[Choice, TrialRecord, TrialRecord]:
         """Who may win; the trial that was retrained, and how that went.

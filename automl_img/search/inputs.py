@@ -42,6 +42,10 @@ def run_info(
         "finished": None,
         "status": "running",
         "settings": settings.model_dump(),
+        # What its paths are relative to.
+        "folder": str(Path.cwd()),
+        # When each session began and ended; None while it runs.
+        "sessions": [],
         "seed": settings.seed,
         "versions": describe_versions(),
         "hardware": describe_hardware(resources),

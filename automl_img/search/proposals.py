@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from automl_img.events import Listener, Notice
 from automl_img.search.sampler import Sampler, Suggestion, own_seed
@@ -37,6 +37,7 @@ class Proposals:
         spending: Spending,
         listener: Listener,
         staleness: Staleness | None = None,
+        unfinished: Iterable[Suggestion] = (),
     ) -> None:
         """
         Args:
@@ -46,8 +47,10 @@ class Proposals:
             numbers: those of new trials.
             staleness: says when nothing better is to be expected; None goes on to the end of the
                 budget.
+            unfinished: trials of an earlier session, to go on with before all else.
         """
         self._sampler = sampler
+        self._unfinished = deque(unfinished)
         self._probes = deque(first.probes)
         self._most_probes = spending.trials_in(FOR_PROBES, PROBE_EPOCHS)
         self._asked_probes = 0
@@ -68,6 +71,25 @@ class Proposals:
         self._spent = False
         self._told: set[str] = set()
 
+    def restore(self, record: TrialRecord, spent: float) -> None:
+        """Take in how a trial ended, in this session or in an earlier one.
+
+        Args:
+            spent: of the budget by then, in [0, 1].
+        """
+        self._probing.discard(record.number)
+        if record.origin == "probe":
+            backbone = str(record.params["backbone"])
+            if record.best is not None:
+                self._scores[backbone] = record.best.quality[0]
+            self._probes = deque(each for each in self._probes if each["backbone"] != backbone)
+        if record.best is not None:
+            self._infeasible = None
+        elif record.stop_reason == "infeasible" and self._infeasible is not None:
+            self._infeasible += 1
+        if self._staleness is not None:
+            self._staleness.ended(record, spent)
+
     @property
     def order_is_free(self) -> bool:
         if self._probes:
@@ -77,7 +99,9 @@ class Proposals:
 
     @property
     def over(self) -> bool:
-        return self._spent or self._stale is not None or not self._spending.allows(self.part)
+        if not self._spending.allows(self.part):
+            return True
+        return not self._unfinished and (self._spent or self._stale is not None)
 
     @property
     def _stale(self) -> str | None:
@@ -85,6 +109,8 @@ class Proposals:
         return None if self._staleness is None else self._staleness.why(self._spending.spent)
 
     def ask(self) -> Suggestion | None:
+        if self._unfinished:
+            return self._again(self._unfinished.popleft())
         if self._probes and self._probes_cost_too_much():
             left = ", ".join(str(params["backbone"]) for params in self._probes)
             self._listener(Notice(f"no probe of {left}: probes may take a fifth of the budget"))
@@ -97,6 +123,15 @@ class Proposals:
         if self._probing:
             return None
         return self._placed() or self._sampled()
+
+    def _again(self, suggestion: Suggestion) -> Suggestion:
+        """A trial of an earlier session goes on."""
+        if suggestion.origin == "probe":
+            self._asked_probes += 1
+            self._probing.add(suggestion.number)
+            backbone = suggestion.params["backbone"]
+            self._probes = deque(each for each in self._probes if each["backbone"] != backbone)
+        return suggestion
 
     def _probes_cost_too_much(self) -> bool:
         if self._spent_before is None:
@@ -112,20 +147,12 @@ class Proposals:
         return spec_of(suggestion, deadline)
 
     def ended(self, record: TrialRecord) -> None:
-        self._probing.discard(record.number)
-        if record.origin == "probe" and record.best is not None:
-            self._scores[str(record.params["backbone"])] = record.best.quality[0]
-        if record.best is not None:
-            self._infeasible = None
-        elif record.stop_reason == "infeasible" and self._infeasible is not None:
-            self._infeasible += 1
+        self.restore(record, self._spending.spent)
         if self._infeasible == _MOST_INFEASIBLE and not self._spent:
             self._spent = True
             self._listener(
                 Notice(f"the first {self._infeasible} models break a limit; the search ends here")
             )
-        if self._staleness is not None:
-            self._staleness.ended(record, self._spending.spent)
         for sentence in [*self._sampler.dropped, *filter(None, [self._stale])]:
             if sentence not in self._told:
                 self._told.add(sentence)

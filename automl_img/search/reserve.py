@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -150,6 +151,13 @@ class Reserve:
             self._courses[number] = _Course(ladder_of(own), _layers_of(own))
         self._courses[number].epochs.append(result)
         self._ms_per_image = max(self._ms_per_image, ms_per_image or 0.0)
+
+    def restore(self, records: Iterable[TrialRecord]) -> None:
+        """Take in the trials of earlier sessions."""
+        for record in records:
+            for epoch in record.epochs:
+                self.heard(record.number, epoch, record.ms_per_image, record.params)
+            self.ended(record)
 
     def ended(self, record: TrialRecord) -> None:
         """Take in how a trial ended: one that the budget cut short would go on."""

@@ -84,11 +84,12 @@ class Rungs:
         """Take in what the trials of an earlier session reached."""
         for record in records:
             for rung in self.epochs:
-                if self._too_early(ladder_of(record.params), rung):
+                ladder, warmup = ladder_of(record.params), warmup_of(record.params)
+                if rung <= warmup or self._too_early(ladder, rung):
                     continue
                 if len(record.epochs) >= rung and record.origin not in ("probe", "repeat"):
                     reached = [result.val_accuracy or 0.0 for result in record.epochs[:rung]]
-                    reached_by_all = self._values[ladder_of(record.params), rung]
+                    reached_by_all = self._values[ladder, rung]
                     reached_by_all[record.number] = self._as_costs(max(reached), record.serving)
 
     def goes_on(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import optuna
 from automl_img.models import backbones
 from automl_img.objectives import OBJECTIVES, Limits, Objective
 from automl_img.plugins import leaves
-from automl_img.search.arm import INFEASIBLE, Arm, suggest
+from automl_img.search.arm import INFEASIBLE, NOT_STARTED, Arm, suggest
 from automl_img.search.race import Race
 from automl_img.search.storage import open_storage
 from automl_img.space.dimensions import Choice, SearchSpace
@@ -91,10 +92,33 @@ class Sampler:
         }
         self._race = Race(tuple(spaces))
         self._running: dict[int, tuple[str, optuna.Trial]] = {}
+        # The last epoch of a trial that an earlier session reported.
+        self._reported: dict[int, int] = {}
         for name, arm in self._arms.items():
             for score in arm.scores():
                 self._race.tried(name)
                 self._race.ended(name, score)
+
+    def restore(self, records: Iterable[TrialRecord], unfinished: Collection[int]) -> None:
+        """Settle what the studies hold of a session that was killed: its trials are told as their
+        records have it, go on, or are given up where they never began.
+
+        Args:
+            records: of all trials that ended.
+            unfinished: numbers of the trials that go on.
+        """
+        ended = {record.number: record for record in records}
+        for name, arm in self._arms.items():
+            for number, trial, last in arm.left():
+                self._running[number] = name, trial
+                self._reported[number] = last
+                self._race.tried(name)
+                if number in ended:
+                    self.tell(ended[number])
+                elif number not in unfinished:
+                    own = own_seed(self.seed, number)
+                    params = suggest(arm.space, trial)
+                    self.tell(not_started(Suggestion(number, params, own)))
 
     @property
     def next_number(self) -> int:
@@ -136,7 +160,9 @@ class Sampler:
     def report(self, number: int, result: EpochResult) -> None:
         """Keep the validation accuracy of one epoch in its study; of others than its own trials
         nothing is kept."""
-        if number in self._running and result.val_accuracy is not None:
+        # What was reported before its checkpoint was read comes again.
+        new = result.epoch > self._reported.get(number, 0)
+        if number in self._running and result.val_accuracy is not None and new:
             family, trial = self._running[number]
             self._arms[family].report(trial, result.val_accuracy, result.epoch)
 
@@ -146,6 +172,8 @@ class Sampler:
             return
         family, trial = self._running.pop(record.number)
         self._arms[family].tell(trial, record)
+        if record.stop_reason == NOT_STARTED:
+            return
         if record.stop_reason == INFEASIBLE or (record.stop_reason == "budget" and not record.best):
             # Other networks of its family may keep the limits; and who had no time did not fail.
             return
@@ -156,6 +184,20 @@ class Sampler:
         """Let go of the file: with the last connection SQLite folds its log into ``study.db``."""
         self._storage.remove_session()
         self._storage.engine.dispose()
+
+
+def not_started(suggestion: Suggestion) -> TrialRecord:
+    """The record of a trial that was asked for and will not start."""
+    now = time.time()
+    return TrialRecord(
+        number=suggestion.number,
+        state=TrialState.FAILED,
+        stop_reason=NOT_STARTED,
+        params=suggestion.params,
+        seed=suggestion.seed,
+        started=now,
+        ended=now,
+    )
 
 
 def own_seed(seed: int, number: int) -> int:

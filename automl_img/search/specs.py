@@ -152,6 +152,11 @@ class Specs:
         return tuple(float(weight) for weight in weights)
 
 
+def predictions_of(trial: TrialRecord) -> str:
+    """The name of what a trial predicted for the validation images, where the run keeps it."""
+    return f"trial-{trial.number:05d}"
+
+
 def part_of(
     rows: np.ndarray, labels: np.ndarray, most: int, rng: np.random.Generator
 ) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from automl_img.budget import Budget
 from automl_img.search.reserve import Reserve
-from automl_img.trials import Params
+from automl_img.trials import Params, TrialRecord
 
 # What comes one after the other: the search, training the finalists again, retraining the winner.
 Part = Literal["search", "finalists", "retraining"]
@@ -82,6 +82,22 @@ class Spending:
         self._epochs += 1
         if self._infeasible <= self.budget.amount:
             self._trials -= 1
+
+    def restore(self, record: TrialRecord, seconds: float) -> float:
+        """Count what a trial of an earlier session cost.
+
+        Args:
+            seconds: from the beginning of the run until the trial ended.
+
+        Returns:
+            The share of the budget that was spent by then.
+        """
+        self.started()
+        self._epochs += len(record.epochs)
+        if record.stop_reason == "infeasible":
+            self.infeasible()
+        used = seconds if self.budget.unit == "seconds" else self._used()
+        return min(1.0, used / self.budget.amount)
 
     def trained(self) -> None:
         """Count an epoch of a trial."""

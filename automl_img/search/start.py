@@ -14,6 +14,7 @@ from automl_img.models import backbones
 from automl_img.models.hyperparameters import declared
 from automl_img.models.weights import find_variant
 from automl_img.plugins import leaf_names, leaves
+from automl_img.runs import Run
 from automl_img.search.rungs import ladder_of
 from automl_img.space.dimensions import Choice, SearchSpace
 from automl_img.space.portfolio import DataFacts, Entry, portfolio_file, read_portfolio
@@ -33,6 +34,10 @@ _CHEAPEST_FIRST = (
     "vgg",
     "convnext",
 )
+
+
+# In the run folder.
+_KEPT = "start.json"
 
 
 class FirstPoints(Protocol):
@@ -73,6 +78,24 @@ class StartPoints:
         made = start_set(self._space, self._facts, scores)
         warm: list[tuple[Params, Origin]] = [(point, "warm start") for point in self._warm]
         return [*warm, *((point, "start set") for point in made)]
+
+
+class KeptPoints:
+    """The points of another, kept in the run, so that a later session has the same whatever has
+    become of earlier runs; see ``FirstPoints``."""
+
+    def __init__(self, first: FirstPoints, run: Run) -> None:
+        self._first, self._run = first, run
+        self.probes = first.probes
+
+    def points(self, scores: Mapping[str, float]) -> Sequence[tuple[Params, Origin]]:
+        kept = self._run.read_json(_KEPT)
+        if kept is not None:
+            return [(each["params"], each["origin"]) for each in kept["points"]]
+        points = self._first.points(scores)
+        listed = [{"params": params, "origin": origin} for params, origin in points]
+        self._run.write_json(_KEPT, {"points": listed})
+        return points
 
 
 def probes_of(space: SearchSpace) -> list[Params]:

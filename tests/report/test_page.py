@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import json
 import os
@@ -146,6 +147,17 @@ def test_a_section_has_a_place_and_survives_an_empty_run(file: object, tmp_path:
     card = load_card(create_run(tmp_path, "empty", {}))
     assert isinstance(file.ORDER, int)  # type: ignore[attr-defined]
     assert isinstance(file.build(card), (Section, Skipped))  # type: ignore[attr-defined]
+
+
+def test_the_time_between_two_sessions_is_not_on_the_timeline(golden: Run) -> None:
+    from automl_img.report.sections import search
+
+    card = load_card(golden)
+    start = min(trial.started for trial in card.trials)
+    sessions = [[start - 5, start + 10], [start + 100, start + 200]]
+    card = dataclasses.replace(card, info={**card.info, "sessions": sessions})
+    seconds = [search._seconds_until(card, start + after) for after in (0, 8, 105)]
+    assert seconds == pytest.approx([0, 8, 15])
 
 
 def test_a_section_that_fails_becomes_a_box_and_strict_raises(

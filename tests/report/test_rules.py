@@ -60,6 +60,15 @@ def test_a_small_test_set_is_told_by_its_interval(
     assert (f"±{half} only" in found.text) if found else half is None
 
 
+def test_more_than_one_look_at_the_test_images_is_told(card: Card) -> None:
+    assert rules.tested_again(card) is None
+    tested = [{"trial": 3, "epochs": 4}, {"trial": 9, "epochs": 4}]
+    found = rules.tested_again(dataclasses.replace(card, info={**card.info, "tested": tested}))
+    assert found
+    assert "read 2 times" in found.text
+    assert "(trial 3, then trial 9)" in found.text
+
+
 def test_the_gap_to_validation_counts_in_standard_errors(card: Card) -> None:
     assert card.best_trial
     assert card.best_trial.best

@@ -67,6 +67,8 @@ def test_the_run_folder_is_complete_and_nothing_else_is_left(
 ) -> None:
     run = finished[0]
     assert sorted(path.name for path in run.path.iterdir()) == [
+        ".lock",
+        "final.json",
         "left_out.jsonl",
         "model.keras",
         "predictions",
@@ -76,6 +78,8 @@ def test_the_run_folder_is_complete_and_nothing_else_is_left(
         "run.json",
         "space.yaml",
         "split.csv",
+        "start.json",
+        "started.jsonl",
         "study.db",
         "test.json",
         "thumbnails",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -147,8 +148,19 @@ def _bundle(
     return trace
 
 
-def _timeline(card: Card) -> Figure:
+def _seconds_until(card: Card, moment: float) -> float:
+    """Since the first trial; the time between two sessions of a run does not count."""
     start = min(trial.started for trial in card.trials)
+    sessions = card.info.get("sessions") or []
+    between = [
+        max(0.0, min(began, moment) - max(ended, start))
+        for (_, ended), (began, _) in itertools.pairwise(sessions)
+        if ended is not None
+    ]
+    return moment - start - sum(between)
+
+
+def _timeline(card: Card) -> Figure:
     kinds = {
         TrialState.FAILED: ("failed", ORANGE),
         TrialState.PRUNED: ("stopped early", GREY),
@@ -158,10 +170,10 @@ def _timeline(card: Card) -> Figure:
     for state, (name, colour) in kinds.items():
         trials = [trial for trial in card.trials if trial.state is state]
         if trials:
-            data.append(_bars(name, trials, start, colour))
+            data.append(_bars(card, name, trials, colour))
     busy = sum(trial.ended - trial.started for trial in card.trials)
-    total = max(trial.ended for trial in card.trials) - start
-    table = _timeline_table(card, start)
+    total = max(_seconds_until(card, trial.ended) for trial in card.trials)
+    table = _timeline_table(card)
     return Figure(
         "figure-timeline",
         f"{busy / total:.1f} trials ran at a time on average, {duration(total)} in all"
@@ -189,11 +201,12 @@ def _traced(card: Card) -> str:
     return f" {counted(sum(traced), 'graph')} traced for {trials}; workers had kept the others."
 
 
-def _bars(name: str, trials: list[TrialRecord], start: float, colour: str) -> dict[str, Any]:
+def _bars(card: Card, name: str, trials: list[TrialRecord], colour: str) -> dict[str, Any]:
     x: list[Any] = []
     y: list[Any] = []
     for trial in trials:
-        x += [round(trial.started - start, 2), round(trial.ended - start, 2), None]
+        moments = trial.started, trial.ended
+        x += [*(round(_seconds_until(card, moment), 2) for moment in moments), None]
         y += [trial.number, trial.number, None]
     shown = "trial %{y}: %{x:.1f} s<extra></extra>"
     dash = {"failed": "dot"}.get(name, "solid")
@@ -202,17 +215,18 @@ def _bars(name: str, trials: list[TrialRecord], start: float, colour: str) -> di
     return bars
 
 
-def _timeline_table(card: Card, start: float) -> Table:
+def _timeline_table(card: Card) -> Table:
     columns = ("Trial", "Start (s)", "Seconds", "How it ended")
     rows = tuple(
         (
             Cell(str(trial.number), trial.number),
-            Cell(f"{trial.started - start:.1f}", trial.started - start),
+            Cell(f"{began:.1f}", began),
             Cell(f"{trial.ended - trial.started:.1f}", trial.ended - trial.started),
             Cell(trial.stop_reason),
         )
         for trial in card.trials
         if math.isfinite(trial.ended)
+        for began in (_seconds_until(card, trial.started),)
     )
     return Table(
         "table-timeline", "When each trial ran", columns, rows, frozenset(columns[:3]), True

@@ -1,0 +1,290 @@
+"""One session of a run, from its first trial to its report, as one straight line."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from automl_img.data.prepare import Prepared
+from automl_img.errors import RunError
+from automl_img.events import Listener, Phase, SearchStarted
+from automl_img.files import write_text
+from automl_img.runs import Run
+from automl_img.search.earlier import Earlier, begin_session, end_session
+from automl_img.search.finals import Repeats, Retraining
+from automl_img.search.grid import LARGEST_GRID, grid
+from automl_img.search.hardware import Resources
+from automl_img.search.history import best_of_runs, facts_of, resolve
+from automl_img.search.inputs import write_left_out, write_split
+from automl_img.search.interrupts import Interrupt, catching_interrupts
+from automl_img.search.placement import Placement
+from automl_img.search.proposals import Proposals
+from automl_img.search.reserve import Reserve, gains_from_cores
+from automl_img.search.rungs import Rungs
+from automl_img.search.specs import Specs
+from automl_img.search.spending import Spending
+from automl_img.search.stale import Staleness
+from automl_img.search.start import FirstPoints, GridPoints, KeptPoints, StartPoints
+from automl_img.settings import SearchSettings
+from automl_img.space.dimensions import SearchSpace
+from automl_img.space.presets import space_yaml
+from automl_img.trials import Params
+
+if TYPE_CHECKING:
+    from automl_img.search.sampler import Sampler, Suggestion
+
+# Points of earlier runs; the sampler should have its turn too.
+_MOST_WARM = 10
+
+
+class Session:
+    """What its steps share."""
+
+    def __init__(
+        self,
+        settings: SearchSettings,
+        space: SearchSpace,
+        resources: Resources,
+        prepared: Prepared,
+        weights: dict[tuple[str, str], str],
+        listener: Listener,
+        began: float,
+        run: Run,
+        earlier: Earlier,
+    ) -> None:
+        """
+        Args:
+            began: when the session was asked for, by ``time.monotonic``.
+            run: that this process alone holds.
+            earlier: where the run stands.
+        """
+        self.began = began
+        self.settings = settings
+        self.space = space
+        self.resources = resources
+        self.prepared = prepared
+        self.listener = listener
+        self.run = run
+        self.earlier = earlier
+        self._before = earlier.seconds
+        self.seconds: dict[str, float] = dict(run.info["seconds"])
+        self.specs = Specs(settings, prepared, self.run, weights, resources)
+        self.rungs = Rungs(settings.max_epochs, objectives=settings.objectives)
+        self.spending = Spending(settings.allowed, self._reserve(), self._elapsed)
+
+    def run_to_the_end(self) -> Run:
+        """Search, retrain, test, export, report; each step keeps what it did."""
+        try:
+            self._begin()
+            with catching_interrupts(self.listener) as interrupt:
+                self._finish(self._search(interrupt))
+        except KeyboardInterrupt:
+            self._close("interrupted")
+            raise
+        except BaseException:
+            self._close("failed")
+            # What was reached is worth a report too; its own failure must not hide this one.
+            with suppress(Exception):
+                self._report()
+            raise
+        self._close("interrupted" if interrupt.requested else "finished")
+        self._report()
+        return self.run
+
+    def _begin(self) -> None:
+        """Note in the run that a session begins, and what its budget is by now; what it is to go on
+        with is there by then."""
+        if not self.earlier.sessions:
+            self._write_inputs()
+        info, settings = self.run.info, self.settings
+        allowed = {"budget": settings.allowed.trials, "allowed": str(settings.allowed)}
+        begin_session(
+            self.run,
+            self.earlier,
+            settings={**info["settings"], "budget": settings.budget},
+            search={**info["search"], **allowed},
+        )
+
+    def _write_inputs(self) -> None:
+        """What the search starts from: the space, the split, what was left out."""
+        prepared, path = self.prepared, self.run.path
+        write_text(path / "space.yaml", space_yaml(self.space))
+        write_split(path / "split.csv", prepared)
+        # Whoever was killed here before has begun that list.
+        (path / "left_out.jsonl").unlink(missing_ok=True)
+        write_left_out(self.run, prepared.left_out)
+        self.specs.write_rows()
+
+    def _search(self, interrupt: Interrupt) -> Retraining:
+        """Run the trials, train the finalists again, and retrain the winner."""
+        # Importing Ray is part of the wait.
+        self.listener(Phase("starting Ray and TensorFlow, about 15 s"))
+        from automl_img.search.conductor import Conductor
+        from automl_img.search.engine import local_ray, run_trials
+        from automl_img.search.sampler import Sampler
+
+        settings, resources = self.settings, self.resources
+        with self._timed("search"):
+            sampler = Sampler(
+                self.run.study,
+                self.space,
+                settings.sampler,
+                settings.seed,
+                settings.objectives,
+                settings.limits,
+            )
+            records = self.run.trials()
+            going_on = [each.suggestion for each in self.earlier.unfinished]
+            sampler.restore(records, {each.number for each in going_on})
+            numbers = itertools.count(max(sampler.next_number, self.earlier.next_number))
+            spending = self.spending
+            proposals = self._proposals(sampler, numbers, going_on)
+            self._restore(proposals)
+            again = [each for each in going_on if each.repeat_of is not None]
+            validation = self.prepared.index.labels[self.prepared.split.validation]
+            common = self.run.trials, numbers, settings.seed, self.specs, spending, self.listener
+            retraining = Retraining(
+                self.run.trials,
+                validation,
+                self.specs,
+                spending,
+                self.listener,
+                _load_ahead,
+                resources.shares > 1,
+            )
+            self.listener(
+                SearchStarted(
+                    settings.allowed,
+                    settings.max_epochs,
+                    resources.workers,
+                    self.earlier.records,
+                    self.earlier.seconds,
+                )
+            )
+            conductor = Conductor(
+                self.run,
+                (proposals, Repeats(*common, again), retraining),
+                sampler,
+                self.rungs,
+                spending,
+                _placement(resources),
+                self.specs.graph,
+                self.listener,
+                lambda: interrupt.requested,
+            )
+            with closing(sampler), local_ray(resources):
+                run_trials(conductor, self.run, resources, self.listener)
+        if retraining.done is not None:
+            _, done = retraining.done
+            self.seconds["retrain"] = round(done.ended - done.started, 2)
+        return retraining
+
+    def _restore(self, proposals: Proposals) -> None:
+        """Take in what earlier sessions have left, in the order in which it came."""
+        earlier, spending = self.earlier, self.spending
+        for record in sorted(earlier.records, key=lambda record: record.ended):
+            spent = spending.restore(record, earlier.seconds_until(record.ended))
+            proposals.restore(record, spent)
+        going_on = [each.record for each in earlier.unfinished]
+        for record in going_on:
+            for _ in record.epochs:
+                spending.trained()
+        spending.reserve.restore([*earlier.records, *going_on])
+        self.rungs.rebuild([*earlier.records, *going_on])
+
+    def _proposals(
+        self, sampler: Sampler, numbers: Iterator[int], going_on: list[Suggestion]
+    ) -> Proposals:
+        """What the search tries."""
+        settings, space = self.settings, self.space
+        if settings.sampler == "grid":
+            most = settings.allowed.trials or LARGEST_GRID
+            first: FirstPoints = GridPoints(grid(space, most, settings.seed))
+        else:
+            facts = facts_of(self.run.info["data"])
+            first = KeptPoints(StartPoints(space, facts, self._warm_points()), self.run)
+        if first.probes:
+            self.specs.write_probe_rows()
+        return Proposals(
+            sampler,
+            first,
+            settings.sampler,
+            numbers,
+            self.specs,
+            self.spending,
+            self.listener,
+            Staleness(self.rungs.epochs) if settings.stop_when_stale else None,
+            [each for each in going_on if each.repeat_of is None],
+        )
+
+    def _warm_points(self) -> list[Params]:
+        """The best points of earlier runs, where some were named."""
+        settings = self.settings
+        try:
+            runs = resolve(settings.warm_start, Path(settings.out))
+        except RunError:
+            if not self.earlier.sessions:
+                raise
+            # They were there as the run began, which has kept their points since.
+            return []
+        others = [run for run in runs if run.path != self.run.path]
+        data = self.run.info["data"]
+        return best_of_runs(others, data, self.space, _MOST_WARM, self.listener)
+
+    def _reserve(self) -> Reserve:
+        split = self.prepared.split
+        each = self.prepared.pixels.seconds_an_image
+        parts = len(split.train), len(split.validation), len(split.test)
+        members = self.settings.ensemble or 0
+        gain = all(map(gains_from_cores, map(str, self.space["backbone"].grid(LARGEST_GRID))))
+        shares = self.resources.shares if gain else 1
+        return Reserve(*parts, each, members, self.settings.max_epochs, shares)
+
+    def _elapsed(self) -> float:
+        """Seconds since the search was asked for, those between two sessions aside."""
+        return self._before + time.monotonic() - self.began
+
+    def _finish(self, retraining: Retraining) -> None:
+        """The retrained winner: tested once, then exported."""
+        self.listener(Phase("loading TensorFlow, to test the winner"))
+        from automl_img.search.finalists import finish
+
+        finish(self.specs, retraining, self.spending, self.listener, self._timed)
+
+    def _report(self) -> None:
+        from automl_img.report.render import write_report
+
+        self.listener(Phase("writing the report"))
+        write_report(self.run)
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            took = self.seconds.get(phase, 0.0) + time.perf_counter() - started
+            self.seconds[phase] = round(took, 2)
+
+    def _close(self, status: str) -> None:
+        end_session(self.run, status, seconds=self.seconds)
+
+
+def _load_ahead() -> None:
+    """Import what tests the winner, which the driver has not needed before, while a worker trains
+    the winner again."""
+    target = functools.partial(importlib.import_module, "automl_img.search.finalists")
+    threading.Thread(target=target, daemon=True).start()
+
+
+def _placement(resources: Resources) -> Placement:
+    """Only trials that share a GPU need a bound on its memory."""
+    shared = 0 < resources.gpus_per_trial < 1
+    return Placement(resources.gpus, resources.gpu_bytes if shared else 0)

@@ -1,0 +1,174 @@
+"""Whole searches that are stopped, killed or have come to their end, and go on."""
+
+from __future__ import annotations
+
+import csv
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from automl_img import resume, search
+from automl_img.errors import RunError
+from automl_img.events import Event, Notice, TrialEnded, TrialStarted
+from automl_img.runs import Run
+from automl_img.search.earlier import earlier_of
+from automl_img.search.specs import WINNER
+from automl_img.search.storage import open_studies
+from tests.pictures import class_folders
+from tests.search.searches import small_search
+
+pytestmark = pytest.mark.slow
+
+SETTINGS = {"budget": 5, "max_epochs": 4, "name": "run"}
+_SEARCH = """
+import sys
+from pathlib import Path
+from tests.search.searches import small_search
+small_search(Path(sys.argv[1]), Path(sys.argv[2]), budget=5, max_epochs=4, name="run")
+"""
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return class_folders(tmp_path_factory.mktemp("photos") / "photos", per_class=40)
+
+
+def killed(images: Path, out: Path, when: Callable[[Run], bool]) -> Run:
+    """A search that was killed as soon as ``when`` held of its run."""
+    command = [sys.executable, "-c", _SEARCH, str(images), str(out)]
+    run = Run(out / "run")
+    with subprocess.Popen(command, start_new_session=True) as driver:
+        while driver.poll() is None:
+            if (run.path / "run.json").exists() and when(run):
+                driver.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.02)
+    assert driver.returncode == -signal.SIGKILL, "it came to its end before it was to be killed"
+    return run
+
+
+def check_whole(run: Run, trials: int = 5) -> None:
+    """Each trial was begun and ended once, and the winner tested once."""
+    lines = (run.path / "trials.jsonl").read_text().splitlines()
+    numbers = [each.number for each in run.trials()]
+    assert len(numbers) == len(lines) == trials
+    assert {start.number for start in run.starts()} == set(numbers)
+    [study] = open_studies(run.study)
+    begun = [t for t in study.trials if t.user_attrs.get("stop_reason") != "not started"]
+    assert sorted(trial.user_attrs["number"] for trial in begun) == numbers
+    assert all(trial.state.is_finished() for trial in study.trials)
+    info = run.info
+    assert info["status"] == "finished"
+    assert len(info["tested"]) == 1
+    assert (run.read_json("test.json") or {})["images"] == 12
+    assert run.model.exists()
+    assert run.report.exists()
+    assert not list((run.path / "trials").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("moment", "when"),
+    [
+        ("first epoch", lambda run: any((run.path / "trials").glob("*/*.npz"))),
+        ("second trial", lambda run: len(run.starts()) > 1 and len(run.trials()) == 1),
+        ("retraining", lambda run: (run.path / WINNER).exists()),
+        ("test", lambda run: (run.path / "winner.json").exists()),
+        ("report", lambda run: run.model.exists()),
+    ],
+)
+def test_a_search_that_was_killed_goes_on_and_repeats_nothing(
+    images: Path, tmp_path: Path, moment: str, when: Callable[[Run], bool]
+) -> None:
+    run = killed(images, tmp_path / "runs", when)
+    before = {each.number: each for each in run.trials()}
+    left = earlier_of(run).unfinished
+    events: list[Event] = []
+    resume("run", out=tmp_path / "runs", listener=events.append)
+    check_whole(run)
+    after = {each.number: each for each in run.trials()}
+    assert {number: after[number] for number in before} == before
+    again = [event.number for event in events if isinstance(event, TrialStarted)]
+    assert not set(again) & set(before)
+    assert {each.suggestion.number for each in left} <= set(again)
+
+
+def test_a_finished_run_goes_on_with_a_larger_budget_alone(images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    run = small_search(images, out, **SETTINGS)
+    check_whole(run)
+    tested = run.read_json("test.json")
+    with pytest.raises(RunError, match=r"has come to its end; give it more with --budget: \+2"):
+        resume("run", out=out)
+    with pytest.raises(RunError, match="go on with it by automl-img resume run"):
+        search(images, out=str(out), name="run")
+    events: list[Event] = []
+    resume(out=out, budget="+2", listener=events.append)
+    ended = [event.record.number for event in events if isinstance(event, TrialEnded)]
+    assert len(ended) == 2
+    assert [each.number for each in run.trials()] == sorted([*range(5), *ended])
+    info = run.info
+    assert info["settings"]["budget"] == "7"
+    assert len(info["sessions"]) == 2
+    winner = run.read_json("winner.json") or {}
+    if winner["number"] < 5:
+        # It won again: nothing of it is done twice.
+        assert len(info["tested"]) == 1
+        assert run.read_json("test.json") == tested
+    else:
+        assert [each["trial"] for each in info["tested"]][-1] == winner["number"]
+        assert len(info["tested"]) == 2
+
+
+def test_ctrl_c_loses_no_epoch_of_what_was_running(images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+
+    def interrupt(event: Event) -> None:
+        if isinstance(event, TrialStarted) and event.number == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    run = small_search(images, out, interrupt, **SETTINGS)
+    assert run.info["status"] == "interrupted"
+    resume("run", out=out)
+    assert len(run.trials()) == 5
+    assert run.info["status"] == "finished"
+    assert Counter(each.stop_reason for each in run.trials())["interrupted"] <= 1
+
+
+def test_data_or_a_space_that_changed_are_refused_and_nothing_is_written(
+    images: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "runs"
+    own = class_folders(tmp_path / "own", per_class=40)
+    run = killed(own, out, lambda run: bool(run.starts()))
+    before = (run.path / "run.json").read_bytes()
+    kept = (run.path / "space.yaml").read_text()
+    (run.path / "space.yaml").write_text(kept.replace("0.001", "0.002"))
+    with pytest.raises(RunError, match="the space of a run stays as it is"):
+        resume("run", out=out)
+    (run.path / "space.yaml").write_text(kept)
+    first = min((own / "red").iterdir())
+    first.write_bytes(max((own / "red").iterdir()).read_bytes())
+    with pytest.raises(RunError, match="the data of a run stay as they are"):
+        resume("run", out=out)
+    first.unlink()
+    with pytest.raises(RunError, match=r"\(96 -> \d+ train"):
+        resume("run", out=out)
+    assert (run.path / "run.json").read_bytes() == before
+
+
+def test_other_versions_are_told(images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    run = killed(images, out, lambda run: bool(run.starts()))
+    run.update_info(versions={**run.info["versions"], "keras": "3.0.0"})
+    events: list[Event] = []
+    resume("run", out=out, listener=events.append)
+    words = [event.text for event in events if isinstance(event, Notice)]
+    assert any("versions are others than as the run began: keras 3.0.0 ->" in w for w in words)
+    with (run.path / "split.csv").open() as stream:
+        assert len(list(csv.DictReader(stream))) == 120
