@@ -21,7 +21,7 @@ from automl_img.space.presets import build_space, read_preset
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 PUBLIC = {
-    *("AutomlImgError", "Run", "search", "load_run", "list_runs", "predict"),
+    *("AutomlImgError", "Run", "search", "resume", "load_run", "list_runs", "predict"),
     *("export_model", "write_report", "list_spaces", "load_space", "new_space", "plan"),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 
 import numpy as np
 
@@ -214,7 +215,9 @@ class Retraining:
     def spec(self, suggestion: Suggestion) -> TrialSpec:
         assert self.choice is not None
         winner = self.choice.trials[self._place]
-        final.prepare(self._specs.run, winner)
+        # Where no file can be written the worker says so, as of any trial.
+        with suppress(OSError):
+            final.prepare(self._specs.run, winner)
         return self._specs.retraining(winner, self._spending.deadline(self.part))
 
     def ended(self, record: TrialRecord) -> None:

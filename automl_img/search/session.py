@@ -150,13 +150,14 @@ class Session:
             again = [each for each in going_on if each.repeat_of is not None]
             validation = self.prepared.index.labels[self.prepared.split.validation]
             common = self.run.trials, numbers, settings.seed, self.specs, spending, self.listener
+            ahead = _LoadAhead()
             retraining = Retraining(
                 self.run.trials,
                 validation,
                 self.specs,
                 spending,
                 self.listener,
-                _load_ahead,
+                ahead.begin,
                 resources.shares > 1,
             )
             self.listener(
@@ -180,7 +181,10 @@ class Session:
                 lambda: interrupt.requested,
             )
             with closing(sampler), local_ray(resources):
-                run_trials(conductor, self.run, resources, self.listener)
+                try:
+                    run_trials(conductor, self.run, resources, self.listener)
+                finally:
+                    ahead.end()
         if retraining.done is not None:
             _, done = retraining.done
             self.seconds["retrain"] = round(done.ended - done.started, 2)
@@ -277,11 +281,21 @@ class Session:
         end_session(self.run, status, seconds=self.seconds)
 
 
-def _load_ahead() -> None:
-    """Import what tests the winner, which the driver has not needed before, while a worker trains
+class _LoadAhead:
+    """Imports what tests the winner, which the driver has not needed before, while a worker trains
     the winner again."""
-    target = functools.partial(importlib.import_module, "automl_img.search.finalists")
-    threading.Thread(target=target, daemon=True).start()
+
+    def __init__(self) -> None:
+        target = functools.partial(importlib.import_module, "automl_img.search.finalists")
+        self._thread = threading.Thread(target=target, daemon=True)
+
+    def begin(self) -> None:
+        self._thread.start()
+
+    def end(self) -> None:
+        """Wait for it: where Ray is ended meanwhile, it takes the process along, with code 1."""
+        if self._thread.ident is not None:
+            self._thread.join()
 
 
 def _placement(resources: Resources) -> Placement:

@@ -226,7 +226,7 @@ def test_a_cache_that_cannot_be_a_folder_is_one_sentence(tmp_path: Path) -> None
 def test_left_folders_of_other_keys_go_unless_someone_writes_them(tmp_path: Path) -> None:
     (tmp_path / ".dead-1").mkdir()
     (tmp_path / ".alive-1").mkdir()
-    with caches._locked(tmp_path / "alive", print):
+    with caches._locked(tmp_path / "alive", print, lambda: None):
         code = (
             "import sys; from pathlib import Path; from automl_img.data.cache import built_once\n"
         )

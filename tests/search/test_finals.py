@@ -199,7 +199,7 @@ def test_without_a_trial_there_is_nothing_to_retrain(tmp_path: Path) -> None:
     ],
 )
 def test_a_long_retraining_has_the_machine_for_itself_where_that_is_faster(
-    seconds: float, reason: str, shared: bool, backbone: str, alone: bool
+    tmp_path: Path, seconds: float, reason: str, shared: bool, backbone: str, alone: bool
 ) -> None:
     [epoch] = RECORDS[0].epochs
     long = dataclasses.replace(RECORDS[0], epochs=(dataclasses.replace(epoch, seconds=seconds),))
@@ -207,7 +207,7 @@ def test_a_long_retraining_has_the_machine_for_itself_where_that_is_faster(
     stage = Retraining(
         lambda: records,
         LABELS,
-        cast(Specs, None),
+        cast(Specs, Folder(tmp_path / "model")),
         spending("100s" if reason == "budget" else "10"),
         lambda event: None,
         shared=shared,
