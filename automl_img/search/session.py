@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
 import itertools
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -17,6 +14,7 @@ from automl_img.errors import RunError
 from automl_img.events import Listener, Phase, SearchStarted
 from automl_img.files import write_text
 from automl_img.runs import Run
+from automl_img.search.ahead import LoadAhead
 from automl_img.search.earlier import Earlier, begin_session, end_session
 from automl_img.search.finals import Repeats, Retraining
 from automl_img.search.grid import LARGEST_GRID, grid
@@ -150,7 +148,7 @@ class Session:
             again = [each for each in going_on if each.repeat_of is not None]
             validation = self.prepared.index.labels[self.prepared.split.validation]
             common = self.run.trials, numbers, settings.seed, self.specs, spending, self.listener
-            ahead = _LoadAhead()
+            ahead = LoadAhead()
             retraining = Retraining(
                 self.run.trials,
                 validation,
@@ -279,23 +277,6 @@ class Session:
 
     def _close(self, status: str) -> None:
         end_session(self.run, status, seconds=self.seconds)
-
-
-class _LoadAhead:
-    """Imports what tests the winner, which the driver has not needed before, while a worker trains
-    the winner again."""
-
-    def __init__(self) -> None:
-        target = functools.partial(importlib.import_module, "automl_img.search.finalists")
-        self._thread = threading.Thread(target=target, daemon=True)
-
-    def begin(self) -> None:
-        self._thread.start()
-
-    def end(self) -> None:
-        """Wait for it: where Ray is ended meanwhile, it takes the process along, with code 1."""
-        if self._thread.ident is not None:
-            self._thread.join()
 
 
 def _placement(resources: Resources) -> Placement:

@@ -157,7 +157,7 @@ def _seconds_until(card: Card, moment: float) -> float:
         for (_, ended), (began, _) in itertools.pairwise(sessions)
         if ended is not None
     ]
-    return moment - start - sum(between)
+    return float(moment - start - sum(between))
 
 
 def _timeline(card: Card) -> Figure:
