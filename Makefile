@@ -2,7 +2,7 @@
 # Choose the Python with: make env PYTHON=/path/to/python3.12
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint check bench docs lock clean
+.PHONY: help env demo test chaos lint check bench docs lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -45,6 +45,9 @@ demo: env  ## Search small networks on the built-in digits, retrain the best, te
 
 test: env  ## Run the whole test suite
 	@$(BIN)/python -m pytest
+
+chaos: env  ## Kill a small search N times at random instants, and see that nothing is lost
+	@$(BIN)/python -m tests.search.chaos --kills $(or $(N),100)
 
 lint: env  ## Check format, style, types and the direction of imports
 	@$(BIN)/ruff format --check .

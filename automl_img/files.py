@@ -32,6 +32,13 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def sweep(folder: Path) -> None:
+    """Delete what ``replacing`` has left below ``folder`` in processes that were killed."""
+    for path in folder.rglob(".*-*"):
+        if path.is_file():
+            path.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write ``text``, whole or not at all, as UTF-8; what that cannot hold as ``\\udcff``."""
     with replacing(path) as temporary:

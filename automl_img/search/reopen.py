@@ -59,7 +59,9 @@ def check_unfinished(run: Run, settings: SearchSettings) -> None:
     """
     info = run.info
     before = Budget.parse(str(info["settings"]["budget"]))
-    if info.get("status") == "finished" and settings.allowed == before:
+    # The report comes last, and only then all is done.
+    reported = run.report.exists() and run.report.stat().st_mtime >= (info.get("finished") or 0)
+    if info.get("status") == "finished" and reported and settings.allowed == before:
         raise RunError(
             f"the run {run.name} has come to its end; give it more with --budget: +{_share(before)}"
         )

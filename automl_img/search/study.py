@@ -9,6 +9,7 @@ from typing import Any
 
 from automl_img.data.prepare import prepare
 from automl_img.events import Listener, Notice, ignore
+from automl_img.files import sweep
 from automl_img.models.hyperparameters import declared
 from automl_img.models.weights import weights_of_space
 from automl_img.runs import Run, check_free, create_run, find_run
@@ -120,6 +121,7 @@ def resume(
     _prepare_environment()
     found = find_run(run, Path(out))
     with only_driver(found):
+        sweep(found.path)
         asked = settings_of(found, budget, workers)
         check_unfinished(found, asked)
         space = space_of(found, asked)
