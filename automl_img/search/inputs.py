@@ -11,13 +11,13 @@ from typing import Any
 
 from automl_img.data.listing import LeftOut
 from automl_img.data.prepare import Prepared
-from automl_img.files import append_json_line, replacing
+from automl_img.files import append_json_line, replacing, write_text
 from automl_img.runs import Run
 from automl_img.search.hardware import Resources, describe_hardware, describe_versions
 from automl_img.search.rungs import REDUCTION_FACTOR, Rungs
 from automl_img.settings import SearchSettings
 from automl_img.space.dimensions import SearchSpace
-from automl_img.space.presets import describe_space
+from automl_img.space.presets import describe_space, space_yaml
 
 
 def run_info(
@@ -93,6 +93,15 @@ def command_of(settings: SearchSettings) -> str:
         elif key != "data":
             words += [option, str(value)]
     return shlex.join(words)
+
+
+def write_inputs(run: Run, space: SearchSpace, prepared: Prepared) -> None:
+    """What a search starts from: its space, its split, and what was left out."""
+    write_text(run.path / "space.yaml", space_yaml(space))
+    write_split(run.path / "split.csv", prepared)
+    # Whoever was killed here before has begun that list.
+    (run.path / "left_out.jsonl").unlink(missing_ok=True)
+    write_left_out(run, prepared.left_out)
 
 
 def write_left_out(run: Run, entries: Iterable[LeftOut]) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from automl_img.data.prepare import Prepared
 from automl_img.errors import RunError
 from automl_img.events import Listener, Phase, SearchStarted
-from automl_img.files import write_text
 from automl_img.runs import Run
 from automl_img.search.ahead import LoadAhead
 from automl_img.search.earlier import Earlier, begin_session, end_session
@@ -20,7 +19,7 @@ from automl_img.search.finals import Repeats, Retraining
 from automl_img.search.grid import LARGEST_GRID, grid
 from automl_img.search.hardware import Resources
 from automl_img.search.history import best_of_runs, facts_of, resolve
-from automl_img.search.inputs import write_left_out, write_split
+from automl_img.search.inputs import write_inputs
 from automl_img.search.interrupts import Interrupt, catching_interrupts
 from automl_img.search.placement import Placement
 from automl_img.search.proposals import Proposals
@@ -32,10 +31,10 @@ from automl_img.search.stale import Staleness
 from automl_img.search.start import FirstPoints, GridPoints, KeptPoints, StartPoints
 from automl_img.settings import SearchSettings
 from automl_img.space.dimensions import SearchSpace
-from automl_img.space.presets import space_yaml
 from automl_img.trials import Params
 
 if TYPE_CHECKING:
+    from automl_img.search.conductor import Conductor
     from automl_img.search.sampler import Sampler, Suggestion
 
 # Points of earlier runs; the sampler should have its turn too.
@@ -100,7 +99,8 @@ class Session:
         """Note in the run that a session begins, and what its budget is by now; what it is to go on
         with is there by then."""
         if not self.earlier.sessions:
-            self._write_inputs()
+            write_inputs(self.run, self.space, self.prepared)
+            self.specs.write_rows()
         info, settings = self.run.info, self.settings
         allowed = {"budget": settings.allowed.trials, "allowed": str(settings.allowed)}
         begin_session(
@@ -110,83 +110,96 @@ class Session:
             search={**info["search"], **allowed},
         )
 
-    def _write_inputs(self) -> None:
-        """What the search starts from: the space, the split, what was left out."""
-        prepared, path = self.prepared, self.run.path
-        write_text(path / "space.yaml", space_yaml(self.space))
-        write_split(path / "split.csv", prepared)
-        # Whoever was killed here before has begun that list.
-        (path / "left_out.jsonl").unlink(missing_ok=True)
-        write_left_out(self.run, prepared.left_out)
-        self.specs.write_rows()
-
     def _search(self, interrupt: Interrupt) -> Retraining:
         """Run the trials, train the finalists again, and retrain the winner."""
         # Importing Ray is part of the wait.
         self.listener(Phase("starting Ray and TensorFlow, about 15 s"))
-        from automl_img.search.conductor import Conductor
         from automl_img.search.engine import local_ray, run_trials
-        from automl_img.search.sampler import Sampler
 
-        settings, resources = self.settings, self.resources
-        with self._timed("search"):
-            sampler = Sampler(
-                self.run.study,
-                self.space,
-                settings.sampler,
-                settings.seed,
-                settings.objectives,
-                settings.limits,
-            )
-            records = self.run.trials()
-            going_on = [each.suggestion for each in self.earlier.unfinished]
-            sampler.restore(records, {each.number for each in going_on})
-            numbers = itertools.count(max(sampler.next_number, self.earlier.next_number))
-            spending = self.spending
-            proposals = self._proposals(sampler, numbers, going_on)
-            self._restore(proposals)
-            again = [each for each in going_on if each.repeat_of is not None]
-            validation = self.prepared.index.labels[self.prepared.split.validation]
-            common = self.run.trials, numbers, settings.seed, self.specs, spending, self.listener
-            ahead = LoadAhead()
-            retraining = Retraining(
-                self.run.trials,
-                validation,
-                self.specs,
-                spending,
-                self.listener,
-                ahead.begin,
-                resources.shares > 1,
-            )
+        earlier, settings, resources = self.earlier, self.settings, self.resources
+        ahead = LoadAhead()
+        retraining = Retraining(
+            self.run.trials,
+            self.prepared.index.labels[self.prepared.split.validation],
+            self.specs,
+            self.spending,
+            self.listener,
+            ahead.begin,
+            resources.shares > 1,
+        )
+        with self._timed("search"), closing(self._sampler()) as sampler:
+            conductor = self._conductor(sampler, retraining, interrupt)
             self.listener(
                 SearchStarted(
                     settings.allowed,
                     settings.max_epochs,
                     resources.workers,
-                    self.earlier.records,
-                    self.earlier.seconds,
+                    earlier.records,
+                    earlier.seconds,
                 )
             )
-            conductor = Conductor(
-                self.run,
-                (proposals, Repeats(*common, again), retraining),
-                sampler,
-                self.rungs,
-                spending,
-                _placement(resources),
-                self.specs.graph,
-                self.listener,
-                lambda: interrupt.requested,
-            )
-            with closing(sampler), local_ray(resources):
-                try:
-                    run_trials(conductor, self.run, resources, self.listener)
-                finally:
-                    ahead.end()
+            # Of a run that was killed at its end, nothing may be left to train.
+            if not conductor.over:
+                with local_ray(resources):
+                    try:
+                        run_trials(conductor, self.run, resources, self.listener)
+                    finally:
+                        ahead.end()
         if retraining.done is not None:
             _, done = retraining.done
             self.seconds["retrain"] = round(done.ended - done.started, 2)
         return retraining
+
+    def _sampler(self) -> Sampler:
+        """The sampler, which knows what earlier sessions have left."""
+        from automl_img.search.sampler import Sampler
+
+        settings = self.settings
+        sampler = Sampler(
+            self.run.study,
+            self.space,
+            settings.sampler,
+            settings.seed,
+            settings.objectives,
+            settings.limits,
+        )
+        going_on = {each.suggestion.number for each in self.earlier.unfinished}
+        sampler.restore(self.run.trials(), going_on)
+        return sampler
+
+    def _conductor(
+        self, sampler: Sampler, retraining: Retraining, interrupt: Interrupt
+    ) -> Conductor:
+        """Who conducts the trials, the repeats of finalists and the retraining."""
+        from automl_img.search.conductor import Conductor
+
+        run, spending = self.run, self.spending
+        going_on = [each.suggestion for each in self.earlier.unfinished]
+        numbers = itertools.count(max(sampler.next_number, self.earlier.next_number))
+        proposals = self._proposals(
+            sampler, numbers, [each for each in going_on if each.repeat_of is None]
+        )
+        self._restore(proposals)
+        repeats = Repeats(
+            run.trials,
+            numbers,
+            self.settings.seed,
+            self.specs,
+            spending,
+            self.listener,
+            [each for each in going_on if each.repeat_of is not None],
+        )
+        return Conductor(
+            run,
+            (proposals, repeats, retraining),
+            sampler,
+            self.rungs,
+            spending,
+            _placement(self.resources),
+            self.specs.graph,
+            self.listener,
+            lambda: interrupt.requested,
+        )
 
     def _restore(self, proposals: Proposals) -> None:
         """Take in what earlier sessions have left, in the order in which it came."""
@@ -223,7 +236,7 @@ class Session:
             self.spending,
             self.listener,
             Staleness(self.rungs.epochs) if settings.stop_when_stale else None,
-            [each for each in going_on if each.repeat_of is None],
+            going_on,
         )
 
     def _warm_points(self) -> list[Params]:
