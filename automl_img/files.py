@@ -66,15 +66,24 @@ def append_json_line(path: Path, value: Any) -> None:
 
 def read_json_lines(path: Path) -> list[Any]:
     """The values of a JSON-lines file; lines torn by a killed writer are dropped."""
+    return _json_lines(path)[0]
+
+
+def torn_lines(path: Path) -> int:
+    """How many lines of a JSON-lines file a killed writer has left torn."""
+    return _json_lines(path)[1]
+
+
+def _json_lines(path: Path) -> tuple[list[Any], int]:
     if not path.exists():
-        return []
-    values = []
+        return [], 0
+    values, torn = [], 0
     for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
             values.append(json.loads(line))
         except json.JSONDecodeError:
-            continue
-    return values
+            torn += bool(line)
+    return values, torn
 
 
 def json_safe(value: Any) -> Any:

@@ -9,6 +9,7 @@ from automl_img.budget import Budget
 from automl_img.data.prepare import Prepared
 from automl_img.errors import RunError, SettingsError, SpaceError
 from automl_img.events import Listener, Notice
+from automl_img.files import torn_lines
 from automl_img.models.hyperparameters import declared
 from automl_img.runs import Run
 from automl_img.search.hardware import describe_versions
@@ -120,6 +121,14 @@ def tell_versions(run: Run, listener: Listener) -> None:
     ]
     if others:
         listener(Notice(f"versions are others than as the run began: {', '.join(others)}"))
+
+
+def tell_torn(run: Run, listener: Listener) -> None:
+    """Say which lines a kill has left torn: other files tell the same, or it is done again."""
+    for name in ("trials.jsonl", "started.jsonl"):
+        if torn := torn_lines(run.path / name):
+            lines = "a line" if torn == 1 else f"{torn} lines"
+            listener(Notice(f"{lines} of {name} torn by a kill: left out"))
 
 
 def _larger(asked: SearchSettings, typed: str | None) -> str:

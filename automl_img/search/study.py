@@ -23,6 +23,7 @@ from automl_img.search.reopen import (
     check_unfinished,
     settings_of,
     space_of,
+    tell_torn,
     tell_versions,
 )
 from automl_img.search.session import Session
@@ -126,6 +127,7 @@ def resume(
         check_unfinished(found, asked)
         space = space_of(found, asked)
         tell_versions(found, listener)
+        tell_torn(found, listener)
         resources = share(asked.workers, asked.gpus_per_trial)
         weights = weights_of_space(space, asked.weights_dir)
         prepared = prepare(asked, listener)

@@ -17,12 +17,13 @@ import pytest
 
 from automl_img.budget import Budget
 from automl_img.errors import RunError, SettingsError
+from automl_img.events import Event, Notice
 from automl_img.runs import Run, create_run
 from automl_img.search import final
 from automl_img.search.earlier import Earlier, Unfinished, begin_session, earlier_of, end_session
 from automl_img.search.finals import Repeats
 from automl_img.search.lock import only_driver
-from automl_img.search.reopen import settings_of
+from automl_img.search.reopen import settings_of, tell_torn
 from automl_img.search.reserve import Reserve
 from automl_img.search.rungs import Rungs
 from automl_img.search.sampler import Sampler, Suggestion
@@ -91,6 +92,21 @@ def test_of_a_trial_that_went_on_the_last_record_counts(run: Run) -> None:
     [kept] = run.trials()
     assert len(kept.epochs) == 2
     assert not earlier_of(run).unfinished
+
+
+def test_a_line_that_a_kill_left_torn_is_left_out_and_told(run: Run) -> None:
+    begin(run, 0)
+    begin(run, 1)
+    run.append_trial(record(0))
+    with (run.path / "trials.jsonl").open("a") as stream:
+        stream.write('{"number": 1, "state": "comp')
+    events: list[Event] = []
+    tell_torn(run, events.append)
+    assert events == [Notice("a line of trials.jsonl torn by a kill: left out")]
+    assert [each.suggestion.number for each in earlier_of(run).unfinished] == [1]
+    # What is written next is whole.
+    run.append_trial(record(1))
+    assert [each.number for each in run.trials()] == [0, 1]
 
 
 def test_a_trial_that_kills_each_session_is_given_up_and_one_that_comes_further_is_not(
