@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
+
+# As ``tempfile`` names them.
+_TEMPORARY = re.compile(r"\..*-[a-z0-9_]{8}(\.\w+)?")
 
 
 @contextmanager
@@ -35,7 +39,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def sweep(folder: Path) -> None:
     """Delete what ``replacing`` has left below ``folder`` in processes that were killed."""
     for path in folder.rglob(".*-*"):
-        if path.is_file():
+        if path.is_file() and _TEMPORARY.fullmatch(path.name):
             path.unlink(missing_ok=True)
 
 

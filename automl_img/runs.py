@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     # Longer to import than a list of runs takes to be made.
     import numpy as np
 
+# In the run folder, while it is searched.
+RAY = "ray"
+
 
 @dataclass(frozen=True)
 class Predictions:

@@ -141,6 +141,8 @@ class Arm:
         if len(values) > 1 and state is OptunaState.PRUNED and len(known) == len(values):
             # Optuna has no place for what it had reached but this one.
             state = OptunaState.COMPLETE
+        elif state is OptunaState.COMPLETE and len(known) < len(values):
+            state = OptunaState.FAIL
         self._study.tell(trial, known if state is OptunaState.COMPLETE else None, state=state)
         told = self._study.get_trials(deepcopy=False)[trial.number]
         key = _key(self.space.nearest(record.params))

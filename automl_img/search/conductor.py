@@ -234,10 +234,10 @@ class Conductor:
         record = trial.record()
         if self.stage.kept:
             self._spending.reserve.ended(record)
-            self._clear(record)
             if record.stop_reason == "infeasible":
                 self._spending.infeasible()
             self._run.append_trial(record)
+            self._clear(record)
             self._sampler.tell(record)
             self._listener(TrialEnded(record))
         self.stage.ended(record)
@@ -249,6 +249,7 @@ class Conductor:
             checkpoint.remove(self._run.trial_folder(record.number))
         if record.stop_reason == "budget":
             return
+        self._best = [each for each in self._best if each.number != record.number]
         self._best.append(record)
         self._best.sort(key=_worth, reverse=True)
         for beaten in self._best[MOST_WEIGHTS:]:

@@ -27,10 +27,12 @@ class Unfinished:
 
     Attributes:
         epochs: up to its checkpoint; none where it begins anew.
+        began: when it was last handed to a worker, in seconds since 1970.
     """
 
     suggestion: Suggestion
     epochs: tuple[EpochResult, ...]
+    began: float = 0.0
 
     @property
     def record(self) -> TrialRecord:
@@ -42,8 +44,8 @@ class Unfinished:
             "interrupted",
             own.params,
             own.seed,
-            0.0,
-            0.0,
+            self.began,
+            self.began + sum(epoch.seconds for epoch in self.epochs),
             self.epochs,
             origin=own.origin,
             repeat_of=own.repeat_of,
@@ -83,7 +85,8 @@ class Earlier:
 
 def earlier_of(run: Run) -> Earlier:
     """What the sessions of ``run`` have left; trials that end each session are given up here."""
-    info, starts = run.info, run.starts()
+    # First, as what is written below counts as the last that a killed session wrote.
+    sessions, starts = _sessions(run), run.starts()
     records = {record.number: record for record in run.trials()}
     unfinished = []
     for start in {start.number: start for start in starts}.values():
@@ -93,40 +96,42 @@ def earlier_of(run: Run) -> Earlier:
         epochs = tuple(checkpoint.saved_results(run.trial_folder(start.number)))
         if record is not None and not epochs:
             continue
-        if record is None and _ends_its_sessions(starts, start, len(epochs)):
-            records[start.number] = _given_up(run, start, epochs)
+        own = Suggestion(start.number, start.params, start.seed, start.origin, start.repeat_of)
+        kept = Unfinished(own, epochs, start.at)
+        if _ends_its_sessions(starts, start, len(epochs)):
+            records[start.number] = record or _given_up(run, kept)
             continue
-        suggestion = Suggestion(
-            start.number, start.params, start.seed, start.origin, start.repeat_of
-        )
-        unfinished.append(Unfinished(suggestion, epochs))
+        if record is None and epochs:
+            # Where there is no time to go on with it, it may win as it is.
+            run.append_trial(kept.record)
+        unfinished.append(kept)
         records.pop(start.number, None)
     return Earlier(
         tuple(records[number] for number in sorted(records)),
         tuple(sorted(unfinished, key=lambda each: each.suggestion.number)),
-        _sessions(run, info),
+        sessions,
     )
 
 
-def begin_session(run: Run, earlier: Earlier, **values: Any) -> None:
-    """Note in ``run.json`` that a session begins, and set further keys."""
-    sessions = [*map(list, earlier.sessions), [time.time(), None]]
+def begin_session(run: Run, earlier: Earlier, began: float, **values: Any) -> None:
+    """Note in ``run.json`` when a session has begun, in seconds since 1970, and set other keys."""
+    sessions = [*map(list, earlier.sessions), [began, None]]
     run.update_info(sessions=sessions, status="running", finished=None, **values)
 
 
 def end_session(run: Run, status: str, **values: Any) -> None:
     """Note in ``run.json`` that the session ends, and how."""
     now = time.time()
-    sessions = run.info["sessions"]
+    sessions = run.info.get("sessions", [])
     if sessions:
         sessions[-1] = [sessions[-1][0], now]
     run.update_info(sessions=sessions, status=status, finished=now, **values)
 
 
-def _sessions(run: Run, info: dict[str, Any]) -> tuple[tuple[float, float], ...]:
+def _sessions(run: Run) -> tuple[tuple[float, float], ...]:
     """Of one that was killed, the end is when it last wrote something."""
     found = []
-    for began, ended in info.get("sessions", ()):
+    for began, ended in run.info.get("sessions", ()):
         found.append((began, max(began, _last_written(run)) if ended is None else ended))
     return tuple(found)
 
@@ -135,7 +140,8 @@ def _last_written(run: Run) -> float:
     def written(path: Path) -> float:
         return path.stat().st_mtime if path.exists() else 0.0
 
-    names = ("run.json", "started.jsonl", "trials.jsonl", "study.db", "study.db-wal")
+    # Not the study: whoever looks into it with a dashboard may write.
+    names = ("run.json", "started.jsonl", "trials.jsonl")
     paths = [run.path / name for name in names]
     paths += [*(run.path / "trials").glob(f"*/{checkpoint.FILE}")]
     return max(map(written, paths))
@@ -147,15 +153,12 @@ def _ends_its_sessions(starts: Sequence[TrialStart], last: TrialStart, epochs: i
     return epochs == last.epochs and from_there[last.number, epochs] >= _MOST_STARTS
 
 
-def _given_up(run: Run, start: TrialStart, epochs: tuple[EpochResult, ...]) -> TrialRecord:
+def _given_up(run: Run, trial: Unfinished) -> TrialRecord:
     """The record of a trial that is not begun again, kept as any other."""
-    suggestion = Suggestion(start.number, start.params, start.seed, start.origin, start.repeat_of)
     record = replace(
-        Unfinished(suggestion, epochs).record,
+        trial.record,
         state=TrialState.FAILED,
         stop_reason="error",
-        started=start.at,
-        ended=start.at,
         error=f"each of the {_MOST_STARTS} times that it was begun, the search was killed with it",
     )
     run.append_trial(record)

@@ -19,7 +19,7 @@ from ray.tune.search import Searcher
 
 from automl_img.errors import SettingsError
 from automl_img.events import Listener, Notice
-from automl_img.runs import Run, remove_folders
+from automl_img.runs import RAY, Run, remove_folders
 from automl_img.search.conductor import Conductor
 from automl_img.search.hardware import Resources
 from automl_img.search.worker import environment, run_trial
@@ -107,7 +107,7 @@ def run_trials(conductor: Conductor, run: Run, resources: Resources, listener: L
 def _run(
     conductor: Conductor, run: Run, resources: Resources, listener: Listener, alone: bool
 ) -> None:
-    storage = run.path / "ray"
+    storage = run.path / RAY
     workers = 1 if alone else resources.workers
     threads = resources.threads * resources.workers if alone else resources.threads
     tuner = tune.Tuner(

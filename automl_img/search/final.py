@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from automl_img.runs import Run, remove_folders
@@ -20,6 +21,7 @@ _OF_THE_WINNER = (
     "winner.json",
     "test.json",
     "predictions/test.npz",
+    "model.keras",
     "ensemble.json",
     "predictions/ensemble.npz",
     "ensemble.keras",
@@ -35,21 +37,38 @@ def prepare(run: Run, winner: TrialRecord) -> None:
         run.write_json(whose, identity(winner))
 
 
-def keep_retrained(run: Run, winner: TrialRecord, again: TrialRecord) -> None:
-    """Keep that ``winner`` was retrained, and how that went."""
-    run.write_json(_FILE, {**identity(winner), "record": again.to_json(), "done": []})
+def keep_retrained(
+    run: Run, winner: TrialRecord, again: TrialRecord, failed: Sequence[int] = ()
+) -> None:
+    """Keep that ``winner`` was retrained, and how that went.
+
+    Args:
+        failed: numbers of better trials that could not be.
+    """
+    kept = {**identity(winner), "record": again.to_json(), "failed": list(failed), "done": []}
+    run.write_json(_FILE, kept)
 
 
-def retrained(run: Run, winner: TrialRecord) -> tuple[TrialRecord, TrialRecord] | None:
-    """``winner`` and how its retraining went, where an earlier session came so far and what is
-    needed of it is there."""
+def retrained(run: Run, ranked: Sequence[TrialRecord]) -> tuple[TrialRecord, TrialRecord] | None:
+    """The winner and how its retraining went, where an earlier session came so far and what is
+    needed of it is there.
+
+    Args:
+        ranked: the trials that may win, the best first.
+    """
     kept = run.read_json(_FILE)
-    if kept is None or {key: kept[key] for key in identity(winner)} != identity(winner):
+    if kept is None:
         return None
+    winner = next((trial for trial in ranked if trial.number not in kept["failed"]), None)
+    if winner is None or {key: kept[key] for key in identity(winner)} != identity(winner):
+        return None
+    again = TrialRecord.from_json(kept["record"])
+    trained = (run.path / WINNER / FINAL_MODEL).exists()
+    if trained and run.read_json(f"{WINNER}/{_WHOSE}") == identity(winner):
+        return winner, again
+    # One for which there was no time may have some now.
     exported = "export" in kept["done"] and run.model.exists()
-    if not exported and not (run.path / WINNER / FINAL_MODEL).exists():
-        return None
-    return winner, TrialRecord.from_json(kept["record"])
+    return (winner, again) if exported and again.stop_reason != "budget" else None
 
 
 def done(run: Run) -> list[Step]:

@@ -56,6 +56,9 @@ def finish(
     wanted += ["ensemble"] if specs.settings.ensemble is not None else []
     steps = _Steps(specs, spending, listener)
     done = final.done(specs.run)
+    if "test" in done:
+        why = {"reason": choice.reason, "accuracies": _by_number(choice)}
+        specs.run.write_json("winner.json", {**(specs.run.read_json("winner.json") or {}), **why})
     for step in wanted:
         if step in done:
             continue
@@ -103,8 +106,8 @@ class _Steps:
                 self._listener(Notice(f"measured again at the end, {broken}"))
         final.forget_older(run)
         keep_winner(run, winner, again, choice, serving)
-        evaluate(self._specs, self._test, classifier)
         note_test(run, winner)
+        evaluate(self._specs, self._test, classifier)
 
     def export(self) -> None:
         """Write the model, compared with the trained one."""
@@ -140,16 +143,10 @@ class _Steps:
 
 
 def clear_trials(run: Run) -> None:
-    """Delete what trials have left, but for the checkpoints of those that were cut short and may go
-    on in a later session."""
-    remove_folders([run.path / WINNER])
-    for folder in (run.path / "trials").glob("*"):
-        if (folder / checkpoint.FILE).exists():
-            for path in folder.iterdir():
-                if path.name != checkpoint.FILE:
-                    path.unlink()
-        else:
-            remove_folders([folder])
+    """Delete what trials have left, but of those that were cut short and may go on in a later
+    session."""
+    ended = [f for f in (run.path / "trials").glob("*") if not (f / checkpoint.FILE).exists()]
+    remove_folders([run.path / WINNER, *ended])
     with suppress(OSError):
         # Only where it is empty.
         (run.path / "trials").rmdir()
@@ -159,7 +156,7 @@ def note_test(run: Run, winner: TrialRecord) -> None:
     """Keep that the test images were read for ``winner``: a run whose budget grew may read them
     once for each winner, and its report says so."""
     tested, own = run.info.get("tested", []), final.identity(winner)
-    if own not in tested:
+    if tested[-1:] != [own]:
         run.update_info(tested=[*tested, own])
 
 
@@ -209,10 +206,14 @@ def keep_winner(
             # Where the time was up, it is the model of the trial.
             "retrained": again.stop_reason != "budget",
             "reason": choice.reason,
-            "accuracies": {str(number): each for number, each in choice.accuracies.items()},
+            "accuracies": _by_number(choice),
             "serving": serving,
         },
     )
+
+
+def _by_number(choice: Choice) -> dict[str, tuple[float, ...]]:
+    return {str(number): each for number, each in choice.accuracies.items()}
 
 
 def evaluate(specs: Specs, test: TestImages, classifier: Any) -> None:

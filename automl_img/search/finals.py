@@ -186,7 +186,7 @@ class Retraining:
         if self.choice is None:
             self._begins()
             self.choice = choose(self._records(), len(self._labels), self._right)
-            self.done = final.retrained(self._specs.run, self.choice.trials[0])
+            self.done = final.retrained(self._specs.run, self.choice.trials)
         return self.choice
 
     def _right(self, trial: TrialRecord) -> np.ndarray | None:
@@ -232,7 +232,8 @@ class Retraining:
             )
         else:
             self.done = self.choice.trials[self._place], record
-            final.keep_retrained(self._specs.run, *self.done)
+            failed = [trial.number for trial in self.choice.trials[: self._place]]
+            final.keep_retrained(self._specs.run, *self.done, failed)
 
     def result(self) -> tuple[Choice, TrialRecord, TrialRecord]:
         """Who may win; the trial that was retrained, and how that went.

@@ -82,7 +82,10 @@ class Proposals:
             backbone = str(record.params["backbone"])
             if record.best is not None:
                 self._scores[backbone] = record.best.quality[0]
-            self._probes = deque(each for each in self._probes if each["backbone"] != backbone)
+            left = deque(each for each in self._probes if each["backbone"] != backbone)
+            # One of an earlier session: those of this one were counted as they were asked for.
+            self._asked_probes += len(self._probes) - len(left)
+            self._probes = left
         if record.best is not None:
             self._infeasible = None
         elif record.stop_reason == "infeasible" and self._infeasible is not None:
@@ -148,7 +151,7 @@ class Proposals:
 
     def ended(self, record: TrialRecord) -> None:
         self.restore(record, self._spending.spent)
-        if self._infeasible == _MOST_INFEASIBLE and not self._spent:
+        if (self._infeasible or 0) >= _MOST_INFEASIBLE and not self._spent:
             self._spent = True
             self._listener(
                 Notice(f"the first {self._infeasible} models break a limit; the search ends here")

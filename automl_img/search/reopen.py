@@ -78,7 +78,7 @@ def space_of(run: Run, settings: SearchSettings) -> SearchSpace:
         RunError: its file is missing, or was changed since.
     """
     path = run.path / "space.yaml"
-    begun = bool(run.info.get("sessions"))
+    begun = path.exists()
     try:
         if begun:
             space = build_space(str(path), read_preset(path), declared(), {}, {})

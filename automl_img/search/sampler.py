@@ -113,9 +113,11 @@ class Sampler:
                 self._running[number] = name, trial
                 self._reported[number] = last
                 self._race.tried(name)
+                if number in unfinished:
+                    continue
                 if number in ended:
                     self.tell(ended[number])
-                elif number not in unfinished:
+                else:
                     own = own_seed(self.seed, number)
                     params = suggest(arm.space, trial)
                     self.tell(not_started(Suggestion(number, params, own)))
@@ -168,7 +170,9 @@ class Sampler:
 
     def tell(self, record: TrialRecord) -> None:
         """Keep how a trial ended: complete with its best value, pruned, or failed."""
-        if record.number not in self._running:
+        began = record.number in self._reported
+        if record.number not in self._running or (began and record.stop_reason == NOT_STARTED):
+            # What an earlier session had begun stays open for a later one.
             return
         family, trial = self._running.pop(record.number)
         self._arms[family].tell(trial, record)

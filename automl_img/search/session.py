@@ -78,17 +78,17 @@ class Session:
 
     def run_to_the_end(self) -> Run:
         """Search, retrain, test, export, report; each step keeps what it did."""
+        self._begin()
         try:
-            self._begin()
             with catching_interrupts(self.listener) as interrupt:
                 self._finish(self._search(interrupt))
         except KeyboardInterrupt:
             self._close("interrupted")
             raise
         except BaseException:
-            self._close("failed")
-            # What was reached is worth a report too; its own failure must not hide this one.
+            # What was reached is worth a report too; another failure must not hide this one.
             with suppress(Exception):
+                self._close("failed")
                 self._report()
             raise
         self._close("interrupted" if interrupt.requested else "finished")
@@ -106,6 +106,7 @@ class Session:
         begin_session(
             self.run,
             self.earlier,
+            time.time() - (time.monotonic() - self.began),
             settings={**info["settings"], "budget": settings.budget},
             search={**info["search"], **allowed},
         )

@@ -40,6 +40,8 @@ class Spending:
         self._trials = 0
         self._epochs = 0
         self._infeasible = 0
+        # Of the budget, what repeats of earlier sessions took: the search does not make up for it.
+        self._repeated = 0
 
     @property
     def finalists(self) -> int:
@@ -94,6 +96,8 @@ class Spending:
         """
         self.started()
         self._epochs += len(record.epochs)
+        if record.origin == "repeat":
+            self._repeated += 1 if self.budget.unit == "trials" else len(record.epochs)
         if record.stop_reason == "infeasible":
             self.infeasible()
         used = seconds if self.budget.unit == "seconds" else self._used()
@@ -111,7 +115,7 @@ class Spending:
             trials: how many they are.
         """
         needs = {"trials": float(trials), "epochs": float(epochs), "seconds": seconds}
-        return self._used() + needs[self.budget.unit] <= self._limit(part)
+        return self._used(part) + needs[self.budget.unit] <= self._limit(part)
 
     def has_time_for(self, seconds: float) -> bool:
         """Whether so much wall time is left of the whole budget."""
@@ -120,7 +124,7 @@ class Spending:
 
     def used_up(self, part: Part) -> bool:
         """Whether running trials have to end."""
-        return self.budget.unit != "trials" and self._used() >= self._limit(part)
+        return self.budget.unit != "trials" and self._used(part) >= self._limit(part)
 
     def deadline(self, part: Part, params: Params | None = None) -> float | None:
         """When trials have to end, in seconds since 1970; None without a limit.
@@ -132,12 +136,13 @@ class Spending:
             return None
         return time.time() + self._limit(part, params) - self._elapsed()
 
-    def _used(self) -> float:
+    def _used(self, part: Part | None = None) -> float:
+        aside = self._repeated if part == "search" else 0
         match self.budget.unit:
             case "trials":
-                return float(self._trials)
+                return float(self._trials - aside)
             case "epochs":
-                return float(self._epochs)
+                return float(self._epochs - aside)
             case "seconds":
                 return self._elapsed()
 

@@ -86,7 +86,8 @@ class KeptPoints:
 
     def __init__(self, first: FirstPoints, run: Run) -> None:
         self._first, self._run = first, run
-        self.probes = first.probes
+        # Once what follows is decided, a probe would decide nothing.
+        self.probes = () if run.read_json(_KEPT) is not None else first.probes
 
     def points(self, scores: Mapping[str, float]) -> Sequence[tuple[Params, Origin]]:
         kept = self._run.read_json(_KEPT)

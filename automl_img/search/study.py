@@ -12,7 +12,7 @@ from automl_img.events import Listener, Notice, ignore
 from automl_img.files import sweep
 from automl_img.models.hyperparameters import declared
 from automl_img.models.weights import weights_of_space
-from automl_img.runs import Run, check_free, create_run, find_run
+from automl_img.runs import RAY, Run, check_free, create_run, find_run, remove_folders
 from automl_img.search.earlier import Earlier, earlier_of
 from automl_img.search.hardware import share
 from automl_img.search.history import resolve
@@ -123,6 +123,7 @@ def resume(
     found = find_run(run, Path(out))
     with only_driver(found):
         sweep(found.path)
+        remove_folders([found.path / RAY])
         asked = settings_of(found, budget, workers)
         check_unfinished(found, asked)
         space = space_of(found, asked)

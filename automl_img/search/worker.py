@@ -35,6 +35,11 @@ _NO_TIME = (
     "seen the validation images"
 )
 
+_LITTLE_TIME = (
+    "there was no time to train the winner again to its end, and its trial has left no weights: "
+    "the model has trained for {} epochs"
+)
+
 
 class ProcessTooLarge(Exception):
     """The process has grown; Tune ends it and starts the trial again in another."""
@@ -97,10 +102,10 @@ def _train(spec: TrialSpec) -> None:
     from automl_img.training import checkpoint
     from automl_img.training.trainer import Trainer
 
-    # What goes on in another process was measured in the first one.
+    # Of what goes on it was asked in the first process.
     begun = (Path(spec.folder) / checkpoint.FILE).exists()
-    serving = _serving(spec) if spec.measures and not begun else None
-    if serving and (broken := Limits(**spec.limits).infeasible(serving)):
+    serving = _serving(spec) if spec.measures else None
+    if serving and not begun and (broken := Limits(**spec.limits).infeasible(serving)):
         _report(0, ended="infeasible", error=broken, serving=serving)
         return
     trainer = Trainer(spec, graphs)
@@ -113,7 +118,7 @@ def _train(spec: TrialSpec) -> None:
 
         if trainer.stop_reason == "budget" and spec.instead:
             taken = trainer.take_best_of(Path(spec.instead))
-            trainer.notice = _NO_TIME if taken else trainer.notice
+            trainer.notice = _NO_TIME if taken else _LITTLE_TIME.format(epoch)
         keep_final(trainer)
     _report(epoch, ended=trainer.stop_reason, **_facts(trainer))
 

@@ -18,6 +18,7 @@ import pytest
 from automl_img.budget import Budget
 from automl_img.errors import RunError, SettingsError
 from automl_img.events import Event, Notice
+from automl_img.objectives import parse_objectives
 from automl_img.runs import Run, create_run
 from automl_img.search import final
 from automl_img.search.earlier import Earlier, Unfinished, begin_session, earlier_of, end_session
@@ -121,7 +122,7 @@ def test_a_trial_that_kills_each_session_is_given_up_and_one_that_comes_further_
     [given_up] = earlier.records
     assert (given_up.number, given_up.state) == (0, TrialState.FAILED)
     assert "each of the 3 times" in str(given_up.error)
-    assert run.trials() == [given_up]
+    assert run.trials()[0] == given_up
     assert [each.suggestion.number for each in earlier.unfinished] == [1]
 
 
@@ -133,14 +134,14 @@ def test_the_time_between_two_sessions_does_not_count(run: Run) -> None:
 
 
 def test_a_session_that_was_killed_ended_when_it_last_wrote(run: Run) -> None:
-    begin_session(run, Earlier())
+    begin_session(run, Earlier(), time.time())
     run.append_trial(record(0))
     last = time.time()
     os.utime(run.path / "trials.jsonl", (last + 40, last + 40))
     [(began, ended)] = earlier_of(run).sessions
     assert ended == pytest.approx(last + 40, abs=0.01)
     assert ended - began == pytest.approx(40, abs=5)
-    begin_session(run, earlier_of(run))
+    begin_session(run, earlier_of(run), time.time())
     end_session(run, "finished", seconds={"search": 3})
     info = run.info
     assert len(info["sessions"]) == 2
@@ -264,6 +265,26 @@ def test_what_earlier_trials_cost_is_spent(budget: str, shares: list[float]) -> 
     assert found == pytest.approx(shares)
 
 
+def test_a_budget_that_grew_is_not_spent_on_repeats_that_were_done() -> None:
+    spending = Spending(Budget.parse("55"), Reserve(80, 20, 20, 0.0), lambda: 0.0)
+    for number in range(44):
+        spending.restore(record(number), 0.0)
+    for number in range(6):
+        spending.restore(repeat(44 + number, 0), 0.0)
+    assert spending.allows("search", trials=5)
+    assert not spending.allows("search", trials=6)
+    assert spending.allows("finalists", trials=5)
+
+
+def test_an_unfinished_trial_may_win_as_it_is_where_there_is_no_time_for_it(run: Run) -> None:
+    begin(run, 0)
+    save(run, 0, 2)
+    assert run.trials() == []
+    [unfinished] = earlier_of(run).unfinished
+    assert run.trials() == [unfinished.record]
+    assert earlier_of(run).unfinished == (unfinished,)
+
+
 def repeat(number: int, of: int, reason: str = "finished") -> TrialRecord:
     state = TrialState.COMPLETE if reason == "finished" else TrialState.PRUNED
     again = record(number, (0.5,), state, reason)
@@ -316,19 +337,40 @@ def retrain(run: Run, winner: TrialRecord) -> None:
 
 def test_a_winner_that_was_retrained_is_not_again_unless_it_trained_on(run: Run) -> None:
     winner = record(3, (0.5, 0.8))
-    assert final.retrained(run, winner) is None
+    assert final.retrained(run, [winner]) is None
     retrain(run, winner)
-    assert final.retrained(run, winner) == (winner, record(3, (0.9,)))
-    assert final.retrained(run, record(4, (0.5, 0.8))) is None
-    assert final.retrained(run, record(3, (0.5, 0.8, 0.9))) is None
+    assert final.retrained(run, [winner]) == (winner, record(3, (0.9,)))
+    assert final.retrained(run, [record(4, (0.5, 0.8)), winner]) is None
+    assert final.retrained(run, [record(3, (0.5, 0.8, 0.9))]) is None
+    # What lies there may be of a later winner, whose end was not noted.
+    final.prepare(run, record(4, (0.5, 0.8)))
+    assert final.retrained(run, [winner]) is None
+    retrain(run, winner)
     # Once it is exported nothing of the retraining is needed.
     (run.path / WINNER / FINAL_MODEL).unlink()
-    assert final.retrained(run, winner) is None
+    assert final.retrained(run, [winner]) is None
     final.keep_done(run, "test")
     final.keep_done(run, "export")
     run.model.write_bytes(b"exported")
-    assert final.retrained(run, winner) is not None
+    assert final.retrained(run, [winner]) is not None
     assert final.done(run) == ["test", "export"]
+
+
+def test_who_cannot_be_retrained_is_not_tried_again_before_who_was(run: Run) -> None:
+    better, winner = record(2, (0.9,)), record(3, (0.8,))
+    final.prepare(run, winner)
+    (run.path / WINNER / FINAL_MODEL).write_bytes(b"a model")
+    final.keep_retrained(run, winner, record(3, (0.8,)), [2])
+    assert final.retrained(run, [better, winner]) == (winner, record(3, (0.8,)))
+
+
+def test_a_winner_without_time_to_be_retrained_is_when_the_budget_grows(run: Run) -> None:
+    winner = record(3, (0.8,))
+    final.keep_retrained(run, winner, record(3, (0.8,), reason="budget"))
+    for step in ("test", "export"):
+        final.keep_done(run, step)
+    run.model.write_bytes(b"exported")
+    assert final.retrained(run, [winner]) is None
 
 
 def test_a_retraining_begins_from_nothing_that_another_one_left(run: Run) -> None:
@@ -347,3 +389,14 @@ def test_what_an_unfinished_trial_reached_counts_at_the_rungs() -> None:
     rungs = Rungs(9, grace=2)
     rungs.rebuild([*(record(number, (0.9,) * 3) for number in range(2)), kept])
     assert not rungs.goes_on(9, 2, 0.4, "from scratch")
+
+
+def test_a_trial_whose_cost_nobody_knows_fails_alone(tmp_path: Path) -> None:
+    objectives = parse_objectives("val_accuracy,params")
+    sampler = Sampler(tmp_path / "study.db", space(WIDE), "tpe", 0, objectives)
+    asked = cast(Suggestion, sampler.ask(0))
+    # Its worker and its driver were killed before it was measured.
+    sampler.tell(record(0, (0.5,), params=asked.params))
+    [study] = open_studies(tmp_path / "study.db")
+    assert [trial.state.name for trial in study.trials] == ["FAIL"]
+    assert sampler.ask(1) is not None
