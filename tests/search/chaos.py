@@ -73,6 +73,7 @@ class Chaos:
     _starts: int = 0
 
     def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._rng = random.Random(self.seed)
         self._photos = class_folders(self.folder / "photos", per_class=40)
         self.run = Run(self.folder / "runs" / "run")
@@ -83,7 +84,7 @@ class Chaos:
         while sum(self.kills.values()) < kills:
             more = self._session(more, kills)
         with self._started(more) as driver:
-            assert driver.wait() == 0, f"the last session failed; seed {self.seed}"
+            self._check(driver.wait())
         self._look()
 
     def _session(self, more: bool, kills: int) -> bool:
@@ -92,7 +93,7 @@ class Chaos:
             while sum(self.kills.values()) < kills:
                 with suppress(subprocess.TimeoutExpired):
                     code = driver.wait(self._rng.uniform(0, _LONGEST))
-                    assert code == 0, f"a session failed; seed {self.seed}"
+                    self._check(code)
                     self._look()
                     return True
                 victim = self._rng.choice(_VICTIMS)
@@ -103,6 +104,14 @@ class Chaos:
                     break
         self._look()
         return False
+
+    def _check(self, code: int) -> None:
+        """
+        Raises:
+            AssertionError: a session has failed; with the last that it said.
+        """
+        said = (self.folder / "log.txt").read_text(errors="replace")[-4000:]
+        assert code == 0, f"a session failed; seed {self.seed}, after {self.kills}\n{said}"
 
     def _started(self, more: bool) -> subprocess.Popen[bytes]:
         begun = (self.run.path / "run.json").exists()
@@ -199,11 +208,7 @@ def main() -> None:
     with TemporaryDirectory(prefix="automl-img-chaos-") as folder:
         chaos = Chaos(Path(folder), asked.seed)
         began = time.monotonic()
-        try:
-            chaos.strike(asked.kills)
-        except AssertionError:
-            print((chaos.folder / "log.txt").read_text(errors="replace")[-4000:])
-            raise
+        chaos.strike(asked.kills)
         for (victim, at), count in sorted(chaos.kills.items()):
             print(f"{count:4} x {victim} at {at}")
         print(
