@@ -39,7 +39,8 @@ def test_each_family_has_settings_for_any_data(images: int, image_size: int, cla
             assert kinds
             assert set(kinds) == {"from scratch"}
         else:
-            assert kinds == ["frozen", "fine-tuned"]
+            assert kinds[0] == "frozen"
+            assert set(kinds[1:]) == {"fine-tuned"}
 
 
 @pytest.mark.parametrize(
