@@ -17,7 +17,7 @@ def resume(
         typer.Option(help="What is added (+30, +1h, +500epochs), or the new whole (80, 3h)."),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Trials at a time. [default: as before]")
+        int | None, typer.Option(help="Trials at a time. [default: as before]")
     ] = None,
     out: Out = RUNS,
 ) -> None:

@@ -36,7 +36,6 @@ def automl_img(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str
         (["search", "digits", "--no-such-option"], 2, "No such option"),
         (["resume"], 1, "there is no run in runs"),
         (["resume", "nothing"], 1, "there is no run 'nothing'"),
-        (["resume", "--workers", "0"], 2, "not in the range x>=1"),
         (["report"], 1, "there is no run in runs"),
         (["report", "nothing"], 1, "there is no run 'nothing'"),
         (["export", "--to", "m.keras"], 1, "there is no run"),
