@@ -111,9 +111,9 @@ class Sampler:
         for name, arm in self._arms.items():
             for number, trial, last in arm.left():
                 self._running[number] = name, trial
-                self._reported[number] = last
                 self._race.tried(name)
                 if number in unfinished:
+                    self._reported[number] = last
                     continue
                 if number in ended:
                     self.tell(ended[number])

@@ -50,7 +50,7 @@ def _nothing(*_: Any, **__: Any) -> list[Any]:
 PARTS: dict[str, tuple[str, str, Callable[[], Any]]] = {
     "start-set": ("automl_img.search.start", "start_set", lambda: _nothing),
     "probes": ("automl_img.search.start", "probes_of", lambda: _nothing),
-    "asha": ("automl_img.search.study", "Rungs", _without_rungs),
+    "asha": ("automl_img.search.session", "Rungs", _without_rungs),
     "ladders": ("automl_img.search.conductor", "ladder_of", lambda: lambda params: "all"),
     "graphs": ("automl_img.search.engine", "run_trial", lambda: without_graphs),
 }
