@@ -28,8 +28,10 @@ from tempfile import TemporaryDirectory
 
 import psutil
 
+from automl_img.errors import RunError
 from automl_img.runs import Run
 from automl_img.search.earlier import earlier_of
+from automl_img.search.reopen import check_unfinished, settings_of
 from automl_img.trials import TrialRecord
 from tests.pictures import class_folders
 
@@ -46,7 +48,7 @@ resume("run", out=sys.argv[2], budget=sys.argv[3] if len(sys.argv) > 3 else None
 """
 _VICTIMS = ("driver", "worker", "both")
 # Seconds, of a session: it takes a third of them to start.
-_LONGEST = 26.0
+_LONGEST = 20.0
 _MORE = "+3"
 
 
@@ -80,22 +82,20 @@ class Chaos:
 
     def strike(self, kills: int) -> None:
         """Kill so often, and let the last session come to its end."""
-        more = False
         while sum(self.kills.values()) < kills:
-            more = self._session(more, kills)
-        with self._started(more) as driver:
+            self._session(kills)
+        with self._started() as driver:
             self._check(driver.wait())
         self._look()
 
-    def _session(self, more: bool, kills: int) -> bool:
-        """Whether one session has come to its end."""
-        with self._started(more) as driver:
+    def _session(self, kills: int) -> None:
+        """One session, until it is killed or comes to its end."""
+        with self._started() as driver:
             while sum(self.kills.values()) < kills:
                 with suppress(subprocess.TimeoutExpired):
                     code = driver.wait(self._rng.uniform(0, _LONGEST))
                     self._check(code)
-                    self._look()
-                    return True
+                    break
                 victim = self._rng.choice(_VICTIMS)
                 if self._kill(driver, victim):
                     self.kills[victim, self._at()] += 1
@@ -103,7 +103,6 @@ class Chaos:
                     driver.wait()
                     break
         self._look()
-        return False
 
     def _check(self, code: int) -> None:
         """
@@ -113,8 +112,9 @@ class Chaos:
         said = (self.folder / "log.txt").read_text(errors="replace")[-4000:]
         assert code == 0, f"a session failed; seed {self.seed}, after {self.kills}\n{said}"
 
-    def _started(self, more: bool) -> subprocess.Popen[bytes]:
+    def _started(self) -> subprocess.Popen[bytes]:
         begun = (self.run.path / "run.json").exists()
+        more = begun and self._is_over()
         code = _GO_ON if begun else _BEGIN
         words = [str(self._photos), str(self.folder / "runs"), *([_MORE] if more else [])]
         self.sessions += 1
@@ -124,6 +124,14 @@ class Chaos:
             return subprocess.Popen(
                 [sys.executable, "-c", code, *words], stdout=log, stderr=log, env=environment
             )
+
+    def _is_over(self) -> bool:
+        """Whether it has come to its end, killed since or not."""
+        try:
+            check_unfinished(self.run, settings_of(self.run, None, None))
+        except RunError:
+            return True
+        return False
 
     def _kill(self, driver: subprocess.Popen[bytes], victim: str) -> bool:
         """Whether there was what was to be killed."""
