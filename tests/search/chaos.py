@@ -29,7 +29,7 @@ from tempfile import TemporaryDirectory
 import psutil
 
 from automl_img.errors import RunError
-from automl_img.runs import Run
+from automl_img.runs import RAY, Run
 from automl_img.search.earlier import earlier_of
 from automl_img.search.reopen import check_unfinished, settings_of
 from automl_img.trials import TrialRecord
@@ -166,6 +166,9 @@ class Chaos:
         if not (self.run.path / "run.json").exists():
             return
         for path in self.run.path.rglob("*"):
+            if RAY in path.relative_to(self.run.path).parts:
+                # Ray's own, which nobody reads and the next session deletes.
+                continue
             try:
                 _read(path)
             except (OSError, ValueError, zipfile.BadZipFile, sqlite3.Error) as error:
