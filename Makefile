@@ -2,7 +2,7 @@
 # Choose the Python with: make env PYTHON=/path/to/python3.12
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test chaos lint check bench docs lock clean
+.PHONY: help env demo test chaos soak lint check bench docs lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -48,6 +48,9 @@ test: env  ## Run the whole test suite
 
 chaos: env  ## Kill a small search N times at random instants, and see that nothing is lost
 	@$(BIN)/python -m tests.search.chaos --kills $(or $(N),100)
+
+soak: env  ## Run N trials of which a tenth goes wrong, and see that nothing grows or is left behind
+	@$(BIN)/python -m tests.search.soak --trials $(or $(N),300)
 
 lint: env  ## Check format, style, types and the direction of imports
 	@$(BIN)/ruff format --check .

@@ -16,6 +16,7 @@ from automl_img.runs import Run, all_runs, find_run
 if TYPE_CHECKING:
     from automl_img.report.verdict import Verdict
     from automl_img.search.plan import Plan
+    from automl_img.search.reproduce import Reproduction
     from automl_img.space.dimensions import SearchSpace
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "new_space",
     "plan",
     "predict",
+    "reproduce",
     "resume",
     "search",
     "verdict",
@@ -95,6 +97,22 @@ def resume(
     from automl_img.search import study
 
     return study.resume(run, out=out, budget=budget, workers=workers, listener=listener)
+
+
+def reproduce(
+    run: str | Path | None = None,
+    *,
+    trial: int | None = None,
+    out: str | Path = RUNS,
+    listener: Listener = ignore,
+) -> Reproduction:
+    """Train a trial of a run again from its record, and compare.
+
+    See ``automl_img.search.reproduce.reproduce`` for arguments and errors.
+    """
+    from automl_img.search import reproduce as again
+
+    return again.reproduce(run, Path(out), trial, listener)
 
 
 def plan(data: str | Path | None = None, *, listener: Listener = ignore, **settings: Any) -> Plan:

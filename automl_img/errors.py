@@ -11,7 +11,10 @@ AutomlImgError              one sentence: the rule, the value, what to do; exit 
 `- TrialFailed              one trial ends, the search goes on
    |- Diverged              first loss that is not a finite number
    |- OutOfTime             the budget is over; what the trial has reached counts
-   `- OutOfMemory           the model at its batch size does not fit
+   |- Hung                  nothing happened for longer than --trial-timeout
+   |- DiskFull              a file could not be written; the search cannot go on either
+   |- OutOfMemory           the model at its batch size does not fit
+   `- TooLarge              it would not fit, so it is not trained
 """
 
 from __future__ import annotations
@@ -70,10 +73,44 @@ class OutOfTime(TrialFailed):
     reason = "budget"
 
 
+class Hung(TrialFailed):
+    """A trial did nothing for too long.
+
+    Attributes:
+        doing: what its threads were at.
+    """
+
+    reason = "hang"
+
+    def __init__(self, message: str, doing: str = "") -> None:
+        super().__init__(message)
+        self.doing = doing
+
+
+class DiskFull(TrialFailed):
+    """What a trial has to keep cannot be written, as the disk is full."""
+
+    reason = "disk full"
+
+
 class OutOfMemory(TrialFailed):
     """A trial needs more memory than there is."""
 
     reason = "out of memory"
+
+
+class TooLarge(TrialFailed):
+    """A trial would need more memory than there is.
+
+    Attributes:
+        memory: what was estimated; see ``automl_img.trials.TrialRecord``.
+    """
+
+    reason = "infeasible"
+
+    def __init__(self, message: str, memory: dict[str, float]) -> None:
+        super().__init__(message)
+        self.memory = memory
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:

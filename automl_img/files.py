@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+# As the system says it, and SQLite.
+_FULL = ("No space left on device", "database or disk is full", "Disk quota exceeded")
 # As ``tempfile`` names them.
 _TEMPORARY = re.compile(r"\..*-[a-z0-9_]{8}(\.\w+)?")
 
@@ -34,6 +37,19 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether ``error``, or what it came from, is that a disk or a quota is full; libraries have
+    that in their own errors, some as text alone."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if any(words in str(seen) for words in _FULL):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
 
 
 def sweep(folder: Path) -> None:

@@ -14,6 +14,7 @@ runs/NAME/
   winner.json            parameters and history of the retrained winner
   test.json              scores on the test images
   ensemble.json          members of the ensemble, its scores on the test images; where one was made
+  errors.log             traces of trials that failed unforeseen
   trials/                checkpoints of trials that may go on, by their numbers
   predictions/           test.npz, ensemble.npz (test), trial-00007.npz (validation): labels,
                          probabilities, names
@@ -114,6 +115,11 @@ class Run:
     def append_trial(self, record: TrialRecord) -> None:
         """Keep the record of a trial that ended."""
         append_json_line(self.path / "trials.jsonl", record.to_json())
+
+    def append_error(self, number: int, trace: str) -> None:
+        """Keep what only a developer can read of how a trial failed."""
+        with (self.path / "errors.log").open("a", encoding="utf-8") as stream:
+            stream.write(f"trial {number}\n{trace}\n")
 
     def append_start(self, start: TrialStart) -> None:
         """Keep that a trial is handed to a worker, so that it can go on if this process ends."""

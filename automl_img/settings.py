@@ -52,9 +52,13 @@ class SearchSettings(BaseModel):
             "10MB" and "1M"; None is no limit. What is beyond is not trained.
         ensemble: average at most so many models of the search into a second exported one, 2 to 20;
             None makes none.
+        trial_timeout: a trial that does nothing for so long is ended and counts as failed, as "30m"
+            or "90s"; "0" waits for ever. Each batch is something.
         stop_when_stale: end the search when a third of the budget brought nothing better.
         path_column, label_column, split_column: columns of a table; None finds them by name.
         weights_dir: a folder with ImageNet weight files, searched before the Keras cache.
+        max_disk: the disk that checkpoints and weights of all trials may take together, as "10GB";
+            the weakest trials lose theirs first, and those that run keep them.
         feature_cache: the disk that kept outputs of frozen backbones may take, as "20GB", "500MB"
             or "0" for none; decimal units. What several workers are writing is not counted yet.
     """
@@ -82,11 +86,13 @@ class SearchSettings(BaseModel):
     max_size: str | None = None
     max_params: str | None = None
     ensemble: int | None = Field(default=None, ge=2, le=20)
+    trial_timeout: str = "30m"
     stop_when_stale: bool = False
     path_column: str | None = None
     label_column: str | None = None
     split_column: str | None = None
     weights_dir: str | None = None
+    max_disk: str = "10GB"
     feature_cache: str = "20GB"
 
     @property
@@ -108,6 +114,16 @@ class SearchSettings(BaseModel):
     def feature_bytes(self) -> int:
         """``feature_cache`` in bytes."""
         return _bytes(self.feature_cache)
+
+    @property
+    def disk_bytes(self) -> int:
+        """``max_disk`` in bytes."""
+        return _bytes(self.max_disk)
+
+    @property
+    def timeout(self) -> float:
+        """``trial_timeout`` in seconds; 0 for none."""
+        return _seconds(self.trial_timeout)
 
     @field_validator("search", "fix", mode="before")
     @classmethod
@@ -137,11 +153,19 @@ class SearchSettings(BaseModel):
             return str(value)
         return value
 
-    @field_validator("feature_cache", mode="before")
+    @field_validator("feature_cache", "max_disk", mode="before")
     @classmethod
     def _is_an_amount(cls, value: Any) -> Any:
         if isinstance(value, str | int) and not isinstance(value, bool):
             _bytes(str(value))
+            return str(value)
+        return value
+
+    @field_validator("trial_timeout", mode="before")
+    @classmethod
+    def _is_a_time(cls, value: Any) -> Any:
+        if isinstance(value, str | int) and not isinstance(value, bool):
+            _seconds(str(value))
             return str(value)
         return value
 
@@ -201,6 +225,24 @@ def _bytes(text: str) -> int:
     if found is None:
         raise ValueError("must be an amount such as 20GB, 500MB or 0")
     return int(float(found[1]) * _UNITS[found[2].lower()])
+
+
+def _seconds(text: str) -> float:
+    """``"1h30m"`` as 5400; 0 for none.
+
+    Raises:
+        ValueError: it is no time.
+    """
+    rule = "must be a time (30m, 90s, 1h) or 0 for none"
+    if text.strip() == "0":
+        return 0.0
+    try:
+        found = Budget.parse(text).seconds
+    except ValueError:
+        raise ValueError(rule) from None
+    if found is None:
+        raise ValueError(rule)
+    return found
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

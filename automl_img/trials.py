@@ -78,6 +78,9 @@ class TrialSpec:
         precision: the policy of Keras for the steps: "float32" or, on machines made for it,
             "mixed_bfloat16", with weights in float32 in both.
         on_gpu: whether a GPU, or a share of one, is its.
+        memory_bytes: the most that may be estimated for a training step, or 0 for no bound; what
+            needs more is not trained.
+        timeout: seconds after which a trial that does nothing is ended; 0 waits for ever.
         deadline: when the trial ends at the latest, in the midst of an epoch if need be, in seconds
             since 1970; None sets no limit.
         instead: of a retraining: the folder of its trial, whose weights are taken where the
@@ -109,6 +112,8 @@ class TrialSpec:
     feature_bytes: int = 0
     precision: str = "float32"
     on_gpu: bool = False
+    memory_bytes: int = 0
+    timeout: float = 0.0
     deadline: float | None = None
     instead: str | None = None
     goes_on_from: str | None = None
@@ -144,8 +149,8 @@ class TrialRecord:
         number: the number in the study, from 0; numbers ascend but may have gaps.
         state: complete, pruned (stopped by a rung or by the user, or never trained) or failed.
         stop_reason: "finished", "early stopping", "rung N" (N epochs), "budget" (it was used up),
-            "interrupted", "infeasible" (not trained, as its model breaks a limit), "diverged", "out
-            of memory" or "error".
+            "interrupted", "infeasible" (not trained, as its model breaks a limit or does not fit),
+            "diverged", "out of memory", "hang", "worker died" or "error".
         params: every active hyperparameter.
         seed: the trial's own.
         started, ended: seconds since 1970, UTC.
@@ -161,6 +166,9 @@ class TrialRecord:
             by hand), "warm start" (from an earlier run), "sampler", or "repeat" (a finalist with
             another seed).
         repeat_of: the number of the trial that it repeats.
+        memory: "fixed_bytes" and "image_bytes" that were estimated for a training step (see
+            ``automl_img.training.costs.Footprint``), and "peak_bytes" that the process, or on a GPU
+            its allocator, held; None where it was never built.
         serving: what the exported model costs, where that was asked: "latency_ms", "size_bytes",
             "parameters".
     """
@@ -180,6 +188,7 @@ class TrialRecord:
     gpu_peak_bytes: int | None = None
     origin: Origin = "sampler"
     repeat_of: int | None = None
+    memory: dict[str, float] | None = None
     serving: dict[str, float] | None = None
 
     @property

@@ -102,6 +102,14 @@ def _search_options(
             help="balanced or none, against imbalance. [default: none]", rich_help_panel=_TRIAL
         ),
     ] = None,
+    trial_timeout: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="End a trial that does nothing for so long; 0 waits. [default: 30m]",
+            rich_help_panel=_TRIAL,
+        ),
+    ] = None,
     stop_when_stale: Annotated[
         bool | None,
         typer.Option(
@@ -146,6 +154,14 @@ def _search_options(
     ] = None,
     weights_dir: Annotated[
         str | None, typer.Option(help="Folder with ImageNet weights.", rich_help_panel=_TRIAL)
+    ] = None,
+    max_disk: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Disk for checkpoints and weights of the trials. [default: 10GB]",
+            rich_help_panel=_TRIAL,
+        ),
     ] = None,
     feature_cache: Annotated[
         str | None,

@@ -112,7 +112,7 @@ def failed_trials(card: Card) -> Finding | None:
     text = (
         f"{len(card.failed)} of {counted(len(card.trials), 'trial')} failed. The first one: {line}"
     )
-    return Finding(level, text, "trials", "failed trials")
+    return Finding(level, text, "failures", "failed trials")
 
 
 def cheaper_equal(card: Card) -> Finding | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ from automl_img.data.cache import cache_root
 from automl_img.errors import OutOfMemory, TrialFailed
 from automl_img.objectives import Limits, described
 from automl_img.search.costs import group_of
+from automl_img.search.disk import free_bytes
 from automl_img.search.forecast import Course
 from automl_img.search.survey import Configuration, Survey
 from automl_img.settings import SearchSettings
@@ -55,7 +55,7 @@ def misfits(
             f"the features of {words} need {amount(work.feature_bytes)}, more than "
             f"--feature-cache has ({room}), so its frozen part runs in every epoch"
         )
-    free, needed = _free_bytes(), sum(disk.values())
+    free, needed = free_bytes(cache_root()), sum(disk.values())
     if needed > free:
         said.append(
             f"the search needs {amount(needed)} of disk, but {amount(free)} are free; free some, "
@@ -143,10 +143,3 @@ def amount(size: float) -> str:
 
 def _epoch(item: Configuration) -> float:
     return float(np.mean(item.epoch_seconds))
-
-
-def _free_bytes() -> int:
-    folder = cache_root()
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free

@@ -27,8 +27,9 @@ _STATES = {
 }
 # How often a point that was tried already is asked for in a row before the space counts as spent.
 _MOST_TWINS = 30
-# Of a trial whose model breaks a limit; of one that was asked for and never handed to a worker.
-INFEASIBLE, NOT_STARTED = "infeasible", "not started"
+# Of a trial whose model breaks a limit or would not fit; of one that was asked for and never handed
+# to a worker; of one that did not fit.
+INFEASIBLE, NOT_STARTED, OUT_OF_MEMORY = "infeasible", "not started", "out of memory"
 # Attributes of a trial in Optuna: its number in the search; how it ended; the one that tried its
 # point before.
 _NUMBER = "number"
@@ -80,7 +81,7 @@ class Arm:
         no time for a result."""
         for trial in self._study.get_trials(deepcopy=False):
             reason, reached = trial.user_attrs.get(_REASON), trial.intermediate_values
-            without = reason == INFEASIBLE or (reason == "budget" and not reached)
+            without = reason in (INFEASIBLE, OUT_OF_MEMORY) or (reason == "budget" and not reached)
             if _was_tried(trial) and not without:
                 failed = trial.state is OptunaState.FAIL
                 yield 0.0 if failed else max(reached.values(), default=0.0)
@@ -136,7 +137,12 @@ class Arm:
         trial.set_user_attr(_REASON, record.stop_reason)
         for fact, excess in self._limits.violations(record.serving or {}).items():
             trial.set_constraint(fact, excess)
+        if does_not_fit(record):
+            trial.set_constraint("memory", 1.0)
         state, values = _STATES[record.state], [each.value(record) for each in self._objectives]
+        if record.stop_reason == OUT_OF_MEMORY:
+            # Of what has failed Optuna learns nothing.
+            state = OptunaState.PRUNED
         known = [value for value in values if value is not None]
         if len(values) > 1 and state is OptunaState.PRUNED and len(known) == len(values):
             # Optuna has no place for what it had reached but this one.
@@ -170,6 +176,12 @@ class Arm:
             self._study.tell(trial, twin.values)
         else:
             self._study.tell(trial, state=OptunaState.FAIL)
+
+
+def does_not_fit(record: TrialRecord) -> bool:
+    """Whether a trial needs more memory than there is, as far as that was found out."""
+    broken = record.stop_reason == INFEASIBLE and record.memory is not None
+    return broken or record.stop_reason == OUT_OF_MEMORY
 
 
 def suggest(space: SearchSpace, trial: Any) -> Params:

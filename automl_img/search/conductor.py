@@ -5,24 +5,25 @@ It knows nothing of Ray; ``automl_img.search.engine`` lets Ray Tune ask it.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from automl_img.errors import DiskFull
 from automl_img.events import EpochEnded, Listener, Notice, TrialEnded, TrialStarted
 from automl_img.runs import Run
+from automl_img.search.memory import MemoryBounds
 from automl_img.search.placement import MOST_WAITING, Placement
+from automl_img.search.retention import Retention
 from automl_img.search.rungs import Rungs, ladder_of, warmup_of
 from automl_img.search.running import Running
-from automl_img.search.sampler import Sampler, not_started
+from automl_img.search.sampler import Sampler, Suggestion, not_started
 from automl_img.search.spending import Spending
 from automl_img.search.stage import Stage
 from automl_img.training import checkpoint
 from automl_img.trials import EpochResult, Params, TrialRecord, TrialSpec, TrialStart, reached
-
-# Trials that may keep the weights of their best epoch, for an ensemble or in place of a retraining.
-MOST_WEIGHTS = 12
 
 
 class Conductor:
@@ -36,6 +37,8 @@ class Conductor:
         rungs: Rungs,
         spending: Spending,
         placement: Placement,
+        memory: MemoryBounds,
+        retention: Retention,
         graph_of: Callable[[Params], str],
         listener: Listener,
         stopping: Callable[[], bool],
@@ -53,16 +56,15 @@ class Conductor:
         self._rungs = rungs
         self._spending = spending
         self._placement = placement
+        self._memory = memory
+        self._retention = retention
         self._graph_of = graph_of
         self._listener = listener
         self._stopping = stopping
         self._running: dict[str, Running] = {}
+        # Of trials that were cut off with their executor, by their numbers; they wait.
+        self._cut_off: dict[int, Running] = {}
         self._noted: set[str] = set()
-        self._best = [
-            record
-            for record in run.trials()
-            if checkpoint.best_epoch(run.trial_folder(record.number)) is not None
-        ]
 
     @property
     def stage(self) -> Stage:
@@ -93,9 +95,14 @@ class Conductor:
         if suggestion is None:
             return None
         spec = self.stage.spec(suggestion)
+        if cut_off := self._cut_off.pop(suggestion.number, None):
+            # What it has reported counts; it goes on from its checkpoint.
+            self._running[trial_id] = cut_off
+            return spec
         trial = Running(suggestion, spec.max_epochs, time.time())
         self._running[trial_id] = trial
         if self.stage.kept:
+            spec = dataclasses.replace(spec, memory_bytes=self._memory.allowance(spec.params))
             trial.epochs += checkpoint.saved_results(self._run.trial_folder(suggestion.number))
             self._run.append_start(_start_of(trial))
             self._spending.started()
@@ -105,7 +112,7 @@ class Conductor:
     def _move_on(self) -> None:
         """Enter the next stage where the present one is over and nothing of it runs."""
         while len(self._stages) > 1:
-            if self._stopping() or self._spending.used_up(self.stage.part):
+            if self._ends_early():
                 self._give_up_waiting()
             elif not self.stage.over or self._placement.waiting:
                 return
@@ -119,12 +126,22 @@ class Conductor:
             waiting = len(self._placement.waiting)
             if waiting and (not self.stage.order_is_free or waiting >= MOST_WAITING):
                 return
-            if not self._room_for(waiting + 1):
+            if not self._room_for(waiting + 1 - len(self._cut_off)):
                 return
             suggestion = self.stage.ask()
             if suggestion is None:
                 return
-            self._placement.wait(suggestion, self._graph_of(suggestion.params))
+            if refusal := self._memory.refusal(suggestion.params):
+                self._refuse(suggestion, refusal)
+            else:
+                self._placement.wait(suggestion, self._graph_of(suggestion.params))
+
+    def _refuse(self, suggestion: Suggestion, why: str) -> None:
+        """Keep that a trial is not trained; it takes no worker."""
+        facts = {"error": why, "memory": self._memory.estimated(suggestion.params)}
+        trial = Running(suggestion, 0, time.time(), facts=facts, stop_reason="infeasible")
+        self._spending.started()
+        self._keep(trial.record())
 
     def _room_for(self, waiting: int) -> bool:
         """Whether the budget has trials for as many as would wait."""
@@ -134,12 +151,17 @@ class Conductor:
         """Whether the present stage, not the last one, hands out nothing more."""
         if len(self._stages) == 1:
             return False
-        return self._stopping() or self._spending.used_up(self.stage.part)
+        return self._stopping() or self.stage.given_up or self._spending.used_up(self.stage.part)
 
     def _give_up_waiting(self) -> None:
         """Let the study know of trials that were asked for and will not start."""
         for suggestion in self._placement.clear():
-            self._sampler.tell(not_started(suggestion))
+            if cut_off := self._cut_off.pop(suggestion.number, None):
+                used_up = self._spending.used_up(self.stage.part)
+                cut_off.stop_reason = "budget" if used_up else "interrupted"
+                self._keep(cut_off.record())
+            else:
+                self._sampler.tell(not_started(suggestion))
 
     def _note(self, text: str) -> None:
         """Tell the listener, once."""
@@ -154,13 +176,17 @@ class Conductor:
             return
         message = json.loads(result["message"])
         ended = message.pop("ended", None)
-        self._keep_trace(trial.number, message.pop("trace", None))
+        if trace := message.pop("trace", None):
+            self._run.append_error(trial.number, trace)
         values = message.pop("result", None)
         if notice := message.pop("notice", None):
             self._note(notice)
         if peak := message.get("gpu_peak_bytes"):
             self._placement.measured(trial_id, peak)
         trial.facts.update({key: value for key, value in message.items() if value is not None})
+        if ended == DiskFull.reason:
+            # It did not fail, and has no record: a later session goes on with it.
+            raise DiskFull(f"No space left on device ({message.get('error')})")
         if ended is not None:
             trial.stop_reason = ended
         if values is not None and values["epoch"] == len(trial.epochs) + 1:
@@ -181,13 +207,8 @@ class Conductor:
     def lost(self, trial_id: str) -> None:
         """The worker of a trial is gone; Tune goes on with the trial in another."""
         if trial_id in self._running:
+            self._running[trial_id].lost()
             self._placement.replaced(trial_id)
-
-    def _keep_trace(self, number: int, trace: str | None) -> None:
-        """What only a developer can read goes to a file of its own."""
-        if trace:
-            with (self._run.path / "errors.log").open("a", encoding="utf-8") as stream:
-                stream.write(f"trial {number}\n{trace}\n")
 
     def stops(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Hear a report, and say whether the trial must stop after it."""
@@ -218,8 +239,17 @@ class Conductor:
         ladder, warmup = ladder_of(params), warmup_of(params)
         return self._rungs.goes_on(trial.number, epoch, best, ladder, warmup, serving)
 
+    def take_back(self) -> None:
+        """Let the trials wait that were cut off with their executor; another one goes on with
+        them."""
+        for trial_id, trial in list(self._running.items()):
+            del self._running[trial_id]
+            self._placement.end(trial_id)
+            self._cut_off[trial.number] = trial
+            self._placement.wait(trial.suggestion, self._graph_of(trial.suggestion.params))
+
     def end_all(self) -> None:
-        """Keep the records of trials that were cut off with their executor."""
+        """Keep the records of trials that were cut off with their executor, the last one."""
         for trial_id, trial in list(self._running.items()):
             trial.stop_reason = trial.stop_reason or "interrupted"
             self.end(trial_id)
@@ -231,30 +261,19 @@ class Conductor:
         if trial is None:
             return
         self._placement.end(trial_id)
-        record = trial.record()
+        self._keep(trial.record())
+
+    def _keep(self, record: TrialRecord) -> None:
         if self.stage.kept:
             self._spending.reserve.ended(record)
             if record.stop_reason == "infeasible":
                 self._spending.infeasible()
             self._run.append_trial(record)
-            self._clear(record)
+            self._retention.ended(record)
+            self._memory.ended(record)
             self._sampler.tell(record)
             self._listener(TrialEnded(record))
         self.stage.ended(record)
-
-    def _clear(self, record: TrialRecord) -> None:
-        """Delete what a trial kept to go on with, unless it was cut short and may, and the best
-        weights of those that are not among the best few any more."""
-        if record.stop_reason not in ("budget", "interrupted"):
-            checkpoint.remove(self._run.trial_folder(record.number))
-        if record.stop_reason == "budget":
-            return
-        self._best = [each for each in self._best if each.number != record.number]
-        self._best.append(record)
-        self._best.sort(key=_worth, reverse=True)
-        for beaten in self._best[MOST_WEIGHTS:]:
-            checkpoint.remove_best(self._run.trial_folder(beaten.number))
-        del self._best[MOST_WEIGHTS:]
 
 
 def _start_of(trial: Running) -> TrialStart:
@@ -268,9 +287,3 @@ def _start_of(trial: Running) -> TrialStart:
         len(trial.epochs),
         trial.started,
     )
-
-
-def _worth(record: TrialRecord) -> tuple[float, ...]:
-    """Of a trial's weights; those of a probe, which saw a part of the images, come last."""
-    quality = record.best.quality if record.best is not None else (-1.0, 0.0)
-    return float(record.origin != "probe"), *quality

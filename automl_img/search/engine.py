@@ -19,6 +19,7 @@ from ray.tune.search import Searcher
 
 from automl_img.errors import SettingsError
 from automl_img.events import Listener, Notice
+from automl_img.files import disk_is_full
 from automl_img.runs import RAY, Run, remove_folders
 from automl_img.search.conductor import Conductor
 from automl_img.search.hardware import Resources
@@ -27,7 +28,8 @@ from automl_img.search.worker import environment, run_trial
 _OBJECT_STORE_BYTES = 150_000_000
 # A trial is tried again once after its worker died, and once after it sent away one that had grown.
 _MOST_FAILURES = 2
-_MOST_STARTS = 2
+# How often another Tuner goes on where one has ended early.
+_MOST_RESTARTS = 3
 
 
 class _Searcher(Searcher):  # type: ignore[misc]
@@ -96,17 +98,30 @@ def run_trials(conductor: Conductor, run: Run, resources: Resources, listener: L
     """Run trials until the conductor has none left; their records are on disk when this returns.
 
     What wants the machine for itself comes last, in a process of its own. Where Ray Tune ends
-    early, it is started once more for what is left.
+    early, another Tuner goes on with the same trials, three times at the most.
     """
-    for _ in range(_MOST_STARTS):
-        for alone in (False, True):
-            if not conductor.over and conductor.alone is alone:
-                _run(conductor, run, resources, listener, alone)
+    failures = 0
+    while not conductor.over and failures <= _MOST_RESTARTS:
+        alone = conductor.alone
+        error = _run(conductor, run, resources, alone)
+        if error is None and (conductor.over or conductor.alone is not alone):
+            continue
+        failures += 1
+        goes_on = "it is started again" if failures <= _MOST_RESTARTS else "once too often"
+        listener(Notice(f"Ray Tune ended early ({error or 'without an error'}); {goes_on}"))
+        conductor.take_back()
+    conductor.end_all()
 
 
-def _run(
-    conductor: Conductor, run: Run, resources: Resources, listener: Listener, alone: bool
-) -> None:
+def _run(conductor: Conductor, run: Run, resources: Resources, alone: bool) -> str | None:
+    """Run trials until none is left that wants such a share of the machine.
+
+    Returns:
+        The error of Tune, where it ended with one.
+
+    Raises:
+        Exception: a disk is full; see ``automl_img.files.disk_is_full``.
+    """
     storage = run.path / RAY
     workers = 1 if alone else resources.workers
     threads = resources.threads * resources.workers if alone else resources.threads
@@ -130,12 +145,13 @@ def _run(
     try:
         tuner.fit()
     except Exception as error:
+        if disk_is_full(error):
+            raise
         # Tune gives the traceback as its message; what happened is in the last line.
-        last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        listener(Notice(f"Ray Tune ended early ({last}); going on with the trials that are done"))
-        conductor.end_all()
+        return (str(error).strip().splitlines() or [type(error).__name__])[-1]
     finally:
         remove_folders([storage])
+    return None
 
 
 def _folder_name(trial: Any) -> str:

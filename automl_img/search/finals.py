@@ -29,6 +29,7 @@ class Repeats:
     compared = False
     kept = True
     alone = False
+    given_up = False
     # Each is asked for when there is a worker for it: only then it is known whether it has time.
     order_is_free = False
 
@@ -125,6 +126,7 @@ class Retraining:
     part: Part = "retraining"
     compared = False
     kept = False
+    given_up = False
     order_is_free = False
 
     def __init__(

@@ -21,11 +21,16 @@ from automl_img.models.backbones import family_of
 _FOR_WORKERS = 0.8
 # A worker is not worth starting on less: Keras and TensorFlow alone take half of it.
 _LEAST_BYTES = 2 * 10**9
+# Held by a worker before it trains: Python, Keras, TensorFlow, and what these keep.
+_HELD_BYTES = 700_000_000
+# The rest of a GPU is for the context of each process.
+_OF_GPU = 0.9
 # The first NVIDIA GPUs that are fast in bfloat16.
 _BFLOAT16_CAPABILITY = 8.0
 # Of processors of the x86 family that multiply in bfloat16, as Linux names it.
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 _CPU_FACTS = Path("/proc/cpuinfo")
+_KERNEL_COUNTS = Path("/proc/vmstat")
 _CGROUPS = Path("/sys/fs/cgroup")
 # (limit, use, what of the use is only cache) of version 2, then of version 1.
 _CGROUP_FILES = (
@@ -63,6 +68,19 @@ class Resources:
         """Shares of the cores, of which a trial has one; 1 with GPUs, as it is for those that
         trials wait."""
         return 1 if self.gpus_per_trial else self.workers
+
+    @property
+    def trial_bytes(self) -> int:
+        """Memory that a trial may take: of its share of a GPU, else of its worker; 0 if unknown."""
+        if not self.gpus_per_trial:
+            return self.memory_bytes
+        share = min(1.0, self.gpus_per_trial) / max(1, self.gpus)
+        return int(_OF_GPU * share * self.gpu_bytes)
+
+    @property
+    def held_bytes(self) -> int:
+        """What of ``trial_bytes`` a process holds before it trains anything."""
+        return 0 if self.gpus_per_trial else _HELD_BYTES
 
     def precision_of(self, backbone: str) -> str:
         """The policy of Keras for the training steps of ``backbone``."""
@@ -135,6 +153,17 @@ def own_memory() -> int:
     if hasattr(memory, "shared"):
         return int(memory.rss - memory.shared)
     return int(process.memory_full_info().uss)
+
+
+def out_of_memory_kills() -> int:
+    """How many processes the system has killed for want of memory since it started, or in the
+    container since that did; 0 where it does not tell (Linux does)."""
+    counts = [0]
+    for path in (_KERNEL_COUNTS, *(group / "memory.events" for group in _own_cgroups())):
+        with suppress(OSError, ValueError, KeyError):
+            lines = path.read_text(encoding="utf-8").splitlines()
+            counts.append(int(dict(line.split() for line in lines)["oom_kill"]))
+    return max(counts)
 
 
 def _own_cgroups() -> list[Path]:

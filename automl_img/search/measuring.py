@@ -1,5 +1,5 @@
-"""Measures configurations in a process of its own, so that the one that asks needs no TensorFlow
-and lives on where a configuration takes all memory.
+"""Measures or trains configurations in a process of its own, so that the one that asks needs no
+TensorFlow and lives on where a configuration takes all memory.
 
 A job is one line of JSON on stdin, its answer one on stdout; the process ends with stdin.
 """
@@ -7,6 +7,7 @@ A job is one line of JSON on stdin, its answer one on stdout; the process ends w
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import subprocess
@@ -19,7 +20,7 @@ from automl_img.errors import OutOfMemory, SearchError, TrialFailed
 from automl_img.search.hardware import Resources
 from automl_img.search.worker import environment
 from automl_img.training.costs import StepCost, Work
-from automl_img.trials import TrialSpec
+from automl_img.trials import EpochResult, TrialSpec
 
 # -P: else a file json.py in the user's folder would be taken for the library.
 _COMMAND = (
@@ -57,6 +58,16 @@ class Measuring:
         """
         return StepCost(**self._ask("step", spec))
 
+    def train(self, spec: TrialSpec, epochs: int) -> list[EpochResult]:
+        """The first ``epochs`` of a trial, whose folder is written to.
+
+        Raises:
+            OutOfMemory: it does not fit, or the process died of it.
+            TrialFailed: it cannot be trained.
+        """
+        trained = self._ask("train", spec, epochs=epochs)
+        return [EpochResult(**result) for result in trained]
+
     def __enter__(self) -> Measuring:
         return self
 
@@ -68,10 +79,10 @@ class Measuring:
     ) -> None:
         self._end()
 
-    def _ask(self, kind: str, spec: TrialSpec) -> Any:
+    def _ask(self, kind: str, spec: TrialSpec, **more: Any) -> Any:
         if self._process is None:
             self._start()
-        answer = self._answer({"do": kind, "spec": vars(spec)})
+        answer = self._answer({"do": kind, "spec": vars(spec), **more})
         if answer is None:
             self._end()
             raise OutOfMemory(
@@ -143,6 +154,7 @@ def _answered(job: dict[str, Any]) -> dict[str, Any]:
     from automl_img.training.graphs import GraphCache
     from automl_img.training.guards import as_trial_failure, release_memory
     from automl_img.training.measure import measure_step
+    from automl_img.training.trainer import Trainer
     from automl_img.training.work import work_of
 
     if job["do"] == "start":
@@ -151,6 +163,9 @@ def _answered(job: dict[str, Any]) -> dict[str, Any]:
     try:
         if job["do"] == "work":
             return {"result": [dataclasses.asdict(phase) for phase in work_of(spec)]}
+        if job["do"] == "train":
+            trained = itertools.islice(Trainer(spec).epochs(), job["epochs"])
+            return {"result": [dataclasses.asdict(result) for result in trained]}
         return {"result": dataclasses.asdict(measure_step(spec, GraphCache(most=1)))}
     except Exception as error:
         failure = as_trial_failure(error)

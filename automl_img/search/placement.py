@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from automl_img.search.hardware import Resources
     from automl_img.search.sampler import Suggestion
 
 # How many trials wait at the most, of those whose order carries no information.
@@ -69,6 +70,12 @@ class Placement:
         self._running: dict[str, tuple[_Worker, str]] = {}
         self._free: list[_Worker] = []
         self._peaks: dict[str, int] = {}
+
+    @classmethod
+    def on(cls, resources: Resources) -> Placement:
+        """For a machine; only trials that share a GPU need a bound on its memory."""
+        shared = 0 < resources.gpus_per_trial < 1
+        return cls(resources.gpus, resources.gpu_bytes if shared else 0)
 
     @property
     def waiting(self) -> list[Suggestion]:

@@ -11,12 +11,14 @@ from automl_img.search.specs import PROBE_EPOCHS, Specs
 from automl_img.search.spending import Part, Spending
 from automl_img.search.stale import Staleness
 from automl_img.search.start import FirstPoints
-from automl_img.trials import Origin, Params, TrialRecord, TrialSpec
+from automl_img.trials import Origin, Params, TrialRecord, TrialSpec, TrialState
 
 # Of a budget, at the most, for probes.
 FOR_PROBES = 0.2
 # Where so many models break a limit before one keeps them, hardly one will.
 _MOST_INFEASIBLE = 100
+# Where so many trials in a row fail for one reason, the next ones will.
+_MOST_FAILURES = 5
 
 
 class Proposals:
@@ -69,6 +71,8 @@ class Proposals:
         # How many models broke a limit, as long as none kept them all.
         self._infeasible: int | None = 0
         self._spent = False
+        # Why the trials that ended last have failed, and how many that were in a row.
+        self._failure, self._failures = "", 0
         self._told: set[str] = set()
 
     def restore(self, record: TrialRecord, spent: float) -> None:
@@ -102,7 +106,7 @@ class Proposals:
 
     @property
     def over(self) -> bool:
-        if not self._spending.allows(self.part):
+        if self.given_up or not self._spending.allows(self.part):
             return True
         return not self._unfinished and (self._spent or self._stale is not None)
 
@@ -149,8 +153,13 @@ class Proposals:
         spec_of = self._specs.probe if probe else self._specs.of
         return spec_of(suggestion, deadline)
 
+    @property
+    def given_up(self) -> bool:
+        return self._failures >= _MOST_FAILURES
+
     def ended(self, record: TrialRecord) -> None:
         self.restore(record, self._spending.spent)
+        self._count_failures(record)
         if (self._infeasible or 0) >= _MOST_INFEASIBLE and not self._spent:
             self._spent = True
             self._listener(
@@ -160,6 +169,27 @@ class Proposals:
             if sentence not in self._told:
                 self._told.add(sentence)
                 self._listener(Notice(sentence))
+
+    def _count_failures(self, record: TrialRecord) -> None:
+        """Give up where too many trials in a row have failed for the same reason."""
+        if self.given_up:
+            return
+        failure = ""
+        if record.state is TrialState.FAILED:
+            # Of an exception its kind alone; the rest may name a batch or a file.
+            failure = f"{record.stop_reason} {(record.error or '').partition(':')[0]}"
+            failure = failure if record.stop_reason == "error" else record.stop_reason
+        if record.state is TrialState.FAILED or record.best is not None:
+            again = failure and failure == self._failure
+            self._failure, self._failures = failure, self._failures + 1 if again else bool(failure)
+        if self.given_up:
+            self._unfinished.clear()
+            self._listener(
+                Notice(
+                    f"the last {self._failures} trials failed for the same reason "
+                    f"({record.error or record.stop_reason}); the search ends here"
+                )
+            )
 
     def _placed(self) -> Suggestion | None:
         """The next point of the start set."""

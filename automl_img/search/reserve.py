@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from automl_img.models.weights import find_variant
 from automl_img.search.choice import has_begun
+from automl_img.search.grid import LARGEST_GRID
 from automl_img.search.rungs import ladder_of
 from automl_img.trials import EpochResult, Params, TrialRecord, reached
+
+if TYPE_CHECKING:
+    from automl_img.data.prepare import Prepared
+    from automl_img.search.hardware import Resources
+    from automl_img.settings import SearchSettings
+    from automl_img.space.dimensions import SearchSpace
 
 # Seconds of what no trial tells: Ray's end, the report (measured on two cores: 3 to 5).
 _REPORT = 6.0
@@ -216,3 +224,14 @@ class Reserve:
             or (course.complete and reached(course.epochs) >= reached(leader.epochs) - _CLOSE)
             or course.leads(leader)
         ]
+
+
+def reserve_of(
+    settings: SearchSettings, prepared: Prepared, resources: Resources, space: SearchSpace
+) -> Reserve:
+    """The reserve of a run, before any trial."""
+    split, each = prepared.split, prepared.pixels.seconds_an_image
+    parts = len(split.train), len(split.validation), len(split.test)
+    gain = all(map(gains_from_cores, map(str, space["backbone"].grid(LARGEST_GRID))))
+    shares = resources.shares if gain else 1
+    return Reserve(*parts, each, settings.ensemble or 0, settings.max_epochs, shares)

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from automl_img.search.hardware import out_of_memory_kills
 from automl_img.search.sampler import Suggestion
 from automl_img.trials import EpochResult, TrialRecord, TrialState
 
@@ -20,7 +21,12 @@ _STATES = {
 
 @dataclass
 class Running:
-    """A trial on a worker, as the driver sees it."""
+    """A trial on a worker, as the driver sees it.
+
+    Attributes:
+        killed_before: processes that the system had killed for want of memory when it started.
+        out_of_memory: whether one was, when its own process died.
+    """
 
     suggestion: Suggestion
     max_epochs: int
@@ -28,20 +34,34 @@ class Running:
     epochs: list[EpochResult] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     stop_reason: str | None = None
+    killed_before: int = field(default_factory=out_of_memory_kills)
+    out_of_memory: bool = False
 
     @property
     def number(self) -> int:
         return self.suggestion.number
 
-    def record(self) -> TrialRecord:
-        reason = self.stop_reason or "error"
-        state = TrialState.PRUNED if reason.startswith("rung") else TrialState.FAILED
-        error = self.facts.get("error")
-        if self.stop_reason is None:
-            error = (
-                "its worker process died each time that it was tried, as it does where the machine "
-                "runs out of memory"
+    def lost(self) -> None:
+        """Its process has died; look whether the system has killed one for want of memory."""
+        self.out_of_memory = out_of_memory_kills() > self.killed_before
+
+    def _death(self) -> tuple[str, str]:
+        """The reason, and a sentence, of a trial whose process died each time."""
+        if self.out_of_memory:
+            return "out of memory", (
+                "the system ended its process each time, as the machine ran out of memory; a "
+                "smaller batch_size or model, or fewer --workers, avoids it"
             )
+        return "worker died", (
+            "its worker process died each time that it was tried, and not for want of memory, as "
+            "far as the system tells"
+        )
+
+    def record(self) -> TrialRecord:
+        reason, error = self.stop_reason, self.facts.get("error")
+        if reason is None:
+            reason, error = self._death()
+        state = TrialState.PRUNED if reason.startswith("rung") else TrialState.FAILED
         return TrialRecord(
             number=self.number,
             state=_STATES.get(reason, state),
@@ -58,5 +78,6 @@ class Running:
             gpu_peak_bytes=self.facts.get("gpu_peak_bytes"),
             origin=self.suggestion.origin,
             repeat_of=self.suggestion.repeat_of,
+            memory=self.facts.get("memory"),
             serving=self.facts.get("serving"),
         )

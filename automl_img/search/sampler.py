@@ -13,7 +13,7 @@ import optuna
 from automl_img.models import backbones
 from automl_img.objectives import OBJECTIVES, Limits, Objective
 from automl_img.plugins import leaves
-from automl_img.search.arm import INFEASIBLE, NOT_STARTED, Arm, suggest
+from automl_img.search.arm import INFEASIBLE, NOT_STARTED, OUT_OF_MEMORY, Arm, suggest
 from automl_img.search.race import Race
 from automl_img.search.storage import open_storage
 from automl_img.space.dimensions import Choice, SearchSpace
@@ -178,7 +178,8 @@ class Sampler:
         self._arms[family].tell(trial, record)
         if record.stop_reason == NOT_STARTED:
             return
-        if record.stop_reason == INFEASIBLE or (record.stop_reason == "budget" and not record.best):
+        unfit = record.stop_reason in (INFEASIBLE, OUT_OF_MEMORY)
+        if unfit or (record.stop_reason == "budget" and not record.best):
             # Other networks of its family may keep the limits; and who had no time did not fail.
             return
         usable = record.state is not TrialState.FAILED and record.best is not None

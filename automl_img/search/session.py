@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from automl_img.data.prepare import Prepared
 from automl_img.errors import RunError
 from automl_img.events import Listener, Phase, SearchStarted
+from automl_img.files import disk_is_full
 from automl_img.runs import Run
 from automl_img.search.ahead import LoadAhead
+from automl_img.search.disk import disk_full, needed_bytes
 from automl_img.search.earlier import Earlier, begin_session, end_session
 from automl_img.search.finals import Repeats, Retraining
 from automl_img.search.grid import LARGEST_GRID, grid
@@ -21,9 +23,11 @@ from automl_img.search.hardware import Resources
 from automl_img.search.history import best_of_runs, facts_of, resolve
 from automl_img.search.inputs import write_inputs
 from automl_img.search.interrupts import Interrupt, catching_interrupts
+from automl_img.search.memory import MemoryBounds
 from automl_img.search.placement import Placement
 from automl_img.search.proposals import Proposals
-from automl_img.search.reserve import Reserve, gains_from_cores
+from automl_img.search.reserve import reserve_of
+from automl_img.search.retention import Retention
 from automl_img.search.rungs import Rungs
 from automl_img.search.specs import Specs
 from automl_img.search.spending import Spending
@@ -74,7 +78,9 @@ class Session:
         self.seconds: dict[str, float] = dict(run.info["seconds"])
         self.specs = Specs(settings, prepared, self.run, weights, resources)
         self.rungs = Rungs(settings.max_epochs, objectives=settings.objectives)
-        self.spending = Spending(settings.allowed, self._reserve(), self._elapsed)
+        self.spending = Spending(
+            settings.allowed, reserve_of(settings, prepared, resources, space), self._elapsed
+        )
 
     def run_to_the_end(self) -> Run:
         """Search, retrain, test, export, report; each step keeps what it did."""
@@ -85,11 +91,14 @@ class Session:
         except KeyboardInterrupt:
             self._close("interrupted")
             raise
-        except BaseException:
+        except BaseException as error:
             # What was reached is worth a report too; another failure must not hide this one.
             with suppress(Exception):
                 self._close("failed")
                 self._report()
+            if disk_is_full(error):
+                needed = needed_bytes(self.prepared, self.specs.weights, self.resources)
+                raise disk_full(self.run, needed) from error
             raise
         self._close("interrupted" if interrupt.requested else "finished")
         self._report()
@@ -180,7 +189,10 @@ class Session:
         proposals = self._proposals(
             sampler, numbers, [each for each in going_on if each.repeat_of is None]
         )
-        self._restore(proposals)
+        memory = MemoryBounds(
+            self.resources.trial_bytes, self.resources.held_bytes, self.specs.graph
+        )
+        self._restore(proposals, memory)
         repeats = Repeats(
             run.trials,
             numbers,
@@ -196,18 +208,21 @@ class Session:
             sampler,
             self.rungs,
             spending,
-            _placement(self.resources),
+            Placement.on(self.resources),
+            memory,
+            Retention(run, self.settings.disk_bytes),
             self.specs.graph,
             self.listener,
             lambda: interrupt.requested,
         )
 
-    def _restore(self, proposals: Proposals) -> None:
+    def _restore(self, proposals: Proposals, memory: MemoryBounds) -> None:
         """Take in what earlier sessions have left, in the order in which it came."""
         earlier, spending = self.earlier, self.spending
         for record in sorted(earlier.records, key=lambda record: record.ended):
             spent = spending.restore(record, earlier.seconds_until(record.ended))
             proposals.restore(record, spent)
+            memory.ended(record)
         going_on = [each.record for each in earlier.unfinished]
         for record in going_on:
             for _ in record.epochs:
@@ -254,15 +269,6 @@ class Session:
         data = self.run.info["data"]
         return best_of_runs(others, data, self.space, _MOST_WARM, self.listener)
 
-    def _reserve(self) -> Reserve:
-        split = self.prepared.split
-        each = self.prepared.pixels.seconds_an_image
-        parts = len(split.train), len(split.validation), len(split.test)
-        members = self.settings.ensemble or 0
-        gain = all(map(gains_from_cores, map(str, self.space["backbone"].grid(LARGEST_GRID))))
-        shares = self.resources.shares if gain else 1
-        return Reserve(*parts, each, members, self.settings.max_epochs, shares)
-
     def _elapsed(self) -> float:
         """Seconds since the search was asked for, those between two sessions aside."""
         return self._before + time.monotonic() - self.began
@@ -291,9 +297,3 @@ class Session:
 
     def _close(self, status: str) -> None:
         end_session(self.run, status, seconds=self.seconds)
-
-
-def _placement(resources: Resources) -> Placement:
-    """Only trials that share a GPU need a bound on its memory."""
-    shared = 0 < resources.gpus_per_trial < 1
-    return Placement(resources.gpus, resources.gpu_bytes if shared else 0)

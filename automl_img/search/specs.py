@@ -75,6 +75,7 @@ class Specs:
             feature_bytes=settings.feature_bytes,
             precision=self.resources.precision_of(str(trial.params["backbone"])),
             on_gpu=self.resources.gpus_per_trial > 0,
+            timeout=settings.timeout,
             deadline=deadline,
             # There may be no time to train the winner again; an ensemble needs no training.
             keeps_best=deadline is not None or settings.ensemble is not None,

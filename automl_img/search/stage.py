@@ -39,6 +39,10 @@ class Stage(Protocol):
     def over(self) -> bool:
         """Whether it hands out no trial any more."""
 
+    @property
+    def given_up(self) -> bool:
+        """Whether it is over before its time, so that what waits does not start either."""
+
     def ask(self) -> Suggestion | None:
         """The next trial; None where there is none before another one ends, or none at all."""
 

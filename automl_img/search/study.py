@@ -13,6 +13,7 @@ from automl_img.files import sweep
 from automl_img.models.hyperparameters import declared
 from automl_img.models.weights import weights_of_space
 from automl_img.runs import RAY, Run, check_free, create_run, find_run, remove_folders
+from automl_img.search.disk import check_room, needed_bytes
 from automl_img.search.earlier import Earlier, earlier_of
 from automl_img.search.hardware import share
 from automl_img.search.history import resolve
@@ -80,6 +81,7 @@ def search(
     prepared = prepare(asked, listener)
     if asked.space == "cnn" and prepared.image_size > _SMALL_IMAGES:
         listener(Notice("--space pretrained usually beats the space cnn on photos of this size"))
+    check_room(Path(asked.out), needed_bytes(prepared, weights, resources))
     started = time.time()
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(started))
     name = asked.name or f"{prepared.name}-{stamp}"

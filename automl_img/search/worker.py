@@ -11,12 +11,13 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from automl_img.errors import OutOfMemory, OutOfTime, TrialFailed
+from automl_img.errors import Hung, OutOfMemory, OutOfTime, TooLarge, TrialFailed
 from automl_img.files import write_text
 from automl_img.models.signature import signature
 from automl_img.objectives import Limits
 from automl_img.search.growth import Growth
 from automl_img.search.hardware import Resources
+from automl_img.training.watchdog import WATCHDOG
 from automl_img.trials import TrialSpec
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ MEMORY = "AUTOML_IMG_WORKER_BYTES"
 _THREADS = "TF_NUM_INTRAOP_THREADS"
 # In the folder of a trial: it has sent away a process that had grown.
 _MOVED = "moved"
+# Of the memory that a trial may take: what needs more tells so before it trains.
+_MUCH_OF_ALLOWED = 0.2
 # What was measured of exported models, by the signature of their networks.
 _measured: dict[str, dict[str, float]] = {}
 _NO_TIME = (
@@ -77,8 +80,9 @@ def run_trial(config: dict[str, Any]) -> None:
     """
     # Of the first trial of a process alone: it is read when TensorFlow is imported.
     os.environ[_THREADS] = str(config["threads"])
+    spec = TrialSpec(**config["spec"])
     try:
-        _train(TrialSpec(**config["spec"]))
+        _train(spec)
     except ProcessTooLarge:
         raise
     except Exception as error:
@@ -100,8 +104,11 @@ def _train(spec: TrialSpec) -> None:
     graphs, growth = _kept()
     _leave_if_too_large(spec, graphs, growth)
     from automl_img.training import checkpoint
+    from automl_img.training.footprint import footprint, memory_facts
     from automl_img.training.trainer import Trainer
 
+    # Not before the imports, which take as long as they take.
+    WATCHDOG.begin(Path(spec.folder), spec.timeout)
     # Of what goes on it was asked in the first process.
     begun = (Path(spec.folder) / checkpoint.FILE).exists()
     serving = _serving(spec) if spec.measures else None
@@ -109,6 +116,10 @@ def _train(spec: TrialSpec) -> None:
         _report(0, ended="infeasible", error=broken, serving=serving)
         return
     trainer = Trainer(spec, graphs)
+    needs = footprint(trainer.model).of(int(spec.params["batch_size"]))
+    if spec.memory_bytes and needs > _MUCH_OF_ALLOWED * spec.memory_bytes:
+        # Nothing can be told any more where the system ends the process.
+        _report(0, memory=memory_facts(trainer.model, trained=False))
     epoch = 0
     for result in trainer.epochs():
         epoch = result.epoch
@@ -154,7 +165,10 @@ def _leave_if_too_large(spec: TrialSpec, graphs: GraphCache, growth: Growth) -> 
 
 def _facts(trainer: Trainer) -> dict[str, Any]:
     """What is known of a trial so far; told with each epoch, as none may follow."""
+    from automl_img.training.footprint import memory_facts
+
     return {
+        "memory": memory_facts(trainer.model, bool(trainer.results)),
         "parameters": trainer.parameters,
         "ms_per_image": trainer.ms_per_image,
         "graphs_traced": trainer.graphs_traced,
@@ -180,7 +194,12 @@ def _report_failure(error: Exception) -> None:
         graphs, _ = _kept()
         while graphs.shrink():
             pass
+    if isinstance(failure, TooLarge):
+        _report(0, ended=failure.reason, error=str(failure), memory=failure.memory)
+        return
     unforeseen = trace if type(failure) is TrialFailed else None
+    if isinstance(failure, Hung):
+        unforeseen = failure.doing
     _report(0, ended=failure.reason, error=str(failure), trace=unforeseen)
 
 
@@ -192,4 +211,5 @@ def _report(epoch: int, **content: Any) -> None:
     from ray import tune
 
     done = "ended" in content
-    tune.report({"epoch": epoch, "message": json.dumps(content), "done": done})
+    with WATCHDOG.paused():
+        tune.report({"epoch": epoch, "message": json.dumps(content), "done": done})

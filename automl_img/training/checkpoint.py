@@ -6,6 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -30,11 +31,17 @@ def save(folder: Path, state: list[Any], results: list[EpochResult]) -> None:
 
 
 def saved_results(folder: Path) -> list[EpochResult]:
-    """The results up to the checkpoint in ``folder``; empty where there is none."""
+    """The results up to the checkpoint in ``folder``; empty where there is none that can be read.
+
+    It is written whole, so what cannot be read was damaged by others, or made by them.
+    """
     if not (folder / FILE).exists():
         return []
-    with np.load(folder / FILE, allow_pickle=False) as arrays:
-        return [EpochResult(**values) for values in json.loads(str(arrays["results"]))]
+    try:
+        with np.load(folder / FILE, allow_pickle=False) as arrays:
+            return [EpochResult(**values) for values in json.loads(str(arrays["results"]))]
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
+        return []
 
 
 def restore(folder: Path, state: list[Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from automl_img.objectives import described
 from automl_img.trials import Params
 
 
@@ -85,3 +86,33 @@ class StepCost:
     def image_seconds(self) -> float:
         """What each image adds to a training step."""
         return (self.step_seconds - self.fixed_seconds) / self.batch_size
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What training takes beside what the process holds anyway.
+
+    Attributes:
+        fixed_bytes: of weights, their gradients and the optimizer.
+        image_bytes: of what is kept of one image of a batch, from its way forward to its way back.
+    """
+
+    fixed_bytes: int
+    image_bytes: int
+
+    def of(self, batch_size: int) -> int:
+        """Bytes of a training step."""
+        return self.fixed_bytes + batch_size * self.image_bytes
+
+
+def too_large(needs: float, allowance: float) -> str:
+    """The sentence for a trial that is not trained, as it needs more memory than it may have.
+
+    Args:
+        needs, allowance: in bytes.
+    """
+    return (
+        f"training it needs about {described('size_bytes', needs)} of memory, more than a worker "
+        f"has for it ({described('size_bytes', allowance)}); a smaller batch_size or model, or "
+        "fewer --workers, fits"
+    )

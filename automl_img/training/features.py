@@ -32,6 +32,7 @@ from automl_img.files import write_json
 from automl_img.models.augment import amounts, augmentation
 from automl_img.models.initialization import reseed
 from automl_img.models.network import ImageFacts, frozen_part
+from automl_img.training.watchdog import WATCHDOG
 from automl_img.trials import Params, TrialSpec
 
 # To be raised whenever the same image would get other features.
@@ -196,11 +197,13 @@ class FrozenFeatures:
         }
 
     def _check_time(self) -> None:
-        """
+        """Look whether there is time; what is computed here, or waited for, counts as progress.
+
         Raises:
             OutOfTime: the deadline of the trial has passed. A retraining goes on: its features are
                 most often there, and without them it gives nothing.
         """
+        WATCHDOG.progress()
         spec = self._spec
         if spec.deadline is not None and not spec.train_on_all and time.time() >= spec.deadline:
             raise OutOfTime

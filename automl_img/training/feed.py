@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from automl_img.data.batches import Batches
+from automl_img.training.watchdog import WATCHDOG
 
 
 class TrainingFeed(keras.utils.PyDataset):  # type: ignore[misc]
@@ -39,6 +40,7 @@ class TrainingFeed(keras.utils.PyDataset):  # type: ignore[misc]
         return len(self._numbers)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
+        WATCHDOG.progress()
         images, labels = self._batches.batch(self._epoch, self._numbers[index])
         if not len(self._weights):
             return images, labels

@@ -7,7 +7,8 @@ import math
 
 import keras
 
-from automl_img.errors import Diverged, OutOfMemory, TrialFailed
+from automl_img.errors import DiskFull, Diverged, OutOfMemory, TrialFailed
+from automl_img.files import disk_is_full
 
 _OUT_OF_MEMORY = ("MemoryError", "ResourceExhaustedError", "OutOfMemoryError", "OutOfMemory")
 
@@ -35,6 +36,8 @@ def as_trial_failure(error: Exception) -> TrialFailed:
     names = {kind.__name__ for kind in type(error).__mro__}
     lines = str(error).strip().splitlines()
     first = lines[0][:500] if lines else ""
+    if disk_is_full(error):
+        return DiskFull(f"the disk is full ({first})")
     if names & set(_OUT_OF_MEMORY) or "out of memory" in first.lower():
         return OutOfMemory(f"not enough memory; a smaller batch_size or model avoids it ({first})")
     return TrialFailed(f"{type(error).__name__}: {first}" if first else type(error).__name__)
@@ -66,36 +69,3 @@ def release_memory(graphs: bool = False, kernels: bool = False) -> None:
         gc.unfreeze()
     gc.collect()
     gc.freeze()
-
-
-def gpu_peak_bytes(forget: bool = False) -> int | None:
-    """The most memory of the first GPU that this process has held; None without a GPU.
-
-    Args:
-        forget: count anew from here on.
-    """
-    match keras.backend.backend():
-        case "tensorflow":
-            import tensorflow as tf
-
-            if not tf.config.list_physical_devices("GPU"):
-                return None
-            peak = tf.config.experimental.get_memory_info("GPU:0")["peak"]
-            if forget:
-                tf.config.experimental.reset_memory_stats("GPU:0")
-        case "torch":
-            import torch
-
-            if not torch.cuda.is_available():
-                return None
-            peak = torch.cuda.max_memory_allocated()
-            if forget:
-                torch.cuda.reset_peak_memory_stats()
-        case _:
-            import jax
-
-            if jax.default_backend() != "gpu":
-                return None
-            # JAX cannot be told to forget.
-            peak = jax.devices()[0].memory_stats()["peak_bytes_in_use"]
-    return int(peak)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -19,6 +18,7 @@ from automl_img.models.network import ImageFacts, frozen_part, training_model
 from automl_img.training.costs import StepCost
 from automl_img.training.graphs import GraphCache, key_of
 from automl_img.training.inputs import TrialImages
+from automl_img.training.peak import forget_peak, peak_bytes
 from automl_img.training.steps import Steps
 from automl_img.training.work import phase_work
 from automl_img.trials import Params, TrialSpec
@@ -50,7 +50,7 @@ def measure_step(spec: TrialSpec, graphs: GraphCache) -> StepCost:
     facts = data.facts(spec)
     params = spec.params
     work = phase_work(spec, params, spec.max_epochs, data, facts)
-    _forget_peak()
+    forget_peak()
     images, labels, rows = data.images, data.labels, np.concatenate(data.parts)
     kept, forward, forward_first = None, 0.0, 0.0
     if work.kept:
@@ -87,7 +87,7 @@ def measure_step(spec: TrialSpec, graphs: GraphCache) -> StepCost:
         forward_seconds=forward,
         forward_first_seconds=forward_first,
         parameters=work.parameters,
-        peak_bytes=_peak_bytes(),
+        peak_bytes=peak_bytes(),
     )
 
 
@@ -143,32 +143,3 @@ def _seconds(run: Callable[[], Any]) -> float:
     began = time.perf_counter()
     run()
     return time.perf_counter() - began
-
-
-def _forget_peak() -> None:
-    """Let the system count the peak anew, where it can (Linux)."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        return
-
-
-def _peak_bytes() -> int:
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        values = {line.split(":")[0]: line.split()[1] for line in lines if line.endswith("kB")}
-        mapped = int(values.get("RssFile", 0)) + int(values.get("RssShmem", 0))
-        return 1024 * max(0, int(values["VmHWM"]) - mapped)
-    except (OSError, KeyError, UnicodeDecodeError):
-        return _peak_since_the_start()
-
-
-def _peak_since_the_start() -> int:
-    try:
-        import resource
-    except ImportError:  # Windows has none.
-        return 0
-    import sys
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -19,6 +19,7 @@ import numpy as np
 from automl_img.data.batches import Batches
 from automl_img.models.network import TrainingModel
 from automl_img.training.feed import TrainingFeed
+from automl_img.training.watchdog import WATCHDOG
 
 # Batches that are fetched while a step computes.
 _AHEAD = 2
@@ -55,6 +56,7 @@ class Steps:
 
     def predict_on_batch(self, batch: np.ndarray) -> Any:
         """Logits, shape (batch, classes), of images or features."""
+        WATCHDOG.progress()
         if keras.backend.backend() != "tensorflow":
             return self.model.predict_on_batch(batch)
         return self._step("predict", (batch,))(batch)

@@ -23,10 +23,12 @@ from automl_img.models.network import (
 from automl_img.models.optimizer import learning_rate
 from automl_img.training import checkpoint
 from automl_img.training.countdown import Countdown
+from automl_img.training.footprint import check_fits
 from automl_img.training.graphs import GraphCache, key_of
-from automl_img.training.guards import check_finite, gpu_peak_bytes
+from automl_img.training.guards import check_finite
 from automl_img.training.inputs import Inputs, TrialImages, inputs_of
 from automl_img.training.pace import Pace
+from automl_img.training.peak import forget_peaks, gpu_peak_bytes
 from automl_img.training.predict import EVALUATION_BATCH, loss_and_accuracy, predict_rows
 from automl_img.training.steps import Steps
 from automl_img.trials import EpochResult, TrialSpec, epochs_since_best
@@ -88,7 +90,7 @@ class Trainer:
         self._head_epochs = int(spec.params["fine_tune.head_epochs"]) if self._alone else 0
         self._traced_before = 0
         self._countdown = Countdown(spec.deadline)
-        gpu_peak_bytes(forget=True)
+        forget_peaks()
         self._earlier = 0 if self.results else self._epochs_of(spec.goes_on_from)
         self._phase = self._phase_of(max(len(self.results) - 1, 0))
         source = self.folder if self.results else Path(spec.goes_on_from or "")
@@ -191,6 +193,7 @@ class Trainer:
             key_of(params, facts, spec.weights, inputs.kept, self._precision),
             lambda: training_model(params, facts, spec.weights, inputs.kept),
         )
+        check_fits(steps.model, spec)
         traces = steps.model.traces
         steps.model.start(params, spec.seed)
         return _Phase(inputs, steps, traces)

@@ -50,6 +50,8 @@ _VICTIMS = ("driver", "worker", "both")
 # Seconds, of a session: it takes a third of them to start.
 _LONGEST = 20.0
 _MORE = "+3"
+# For what Ray has started to end, once its driver is gone.
+_TO_END = 30.0
 
 
 @dataclass
@@ -62,6 +64,7 @@ class Chaos:
         lost, twice: trials that had ended and are gone or changed, and those that were handed out
             after they had ended.
         unreadable: files that could not be read at some instant.
+        left: processes that outlived a driver by half a minute.
     """
 
     folder: Path
@@ -71,6 +74,7 @@ class Chaos:
     lost: list[int] = field(default_factory=list)
     twice: list[int] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
     _ended: dict[int, TrialRecord] = field(default_factory=dict)
     _starts: int = 0
 
@@ -100,7 +104,6 @@ class Chaos:
                 if self._kill(driver, victim):
                     self.kills[victim, self._at()] += 1
                 if victim != "worker":
-                    driver.wait()
                     break
         self._look()
 
@@ -144,6 +147,10 @@ class Chaos:
                 self._rng.choice(workers).send_signal(signal.SIGKILL)
         if victim != "worker":
             driver.kill()
+            driver.wait()
+            names = {each.pid: _name(each) for each in below}
+            _, alive = psutil.wait_procs(below, timeout=_TO_END)
+            self.left += [names[each.pid] for each in alive]
         return True
 
     def _at(self) -> str:
@@ -225,10 +232,11 @@ def main() -> None:
         print(
             f"{sum(chaos.kills.values())} kills in {chaos.sessions} sessions and "
             f"{time.monotonic() - began:.0f} s: {len(chaos.run.trials())} trials, "
-            f"{len(chaos.lost)} lost, {len(chaos.twice)} twice, {len(chaos.unreadable)} unreadable"
+            f"{len(chaos.lost)} lost, {len(chaos.twice)} twice, "
+            f"{len(chaos.unreadable)} unreadable, {len(chaos.left)} processes left"
         )
         print("\n".join(chaos.unreadable[:20]))
-        sys.exit(bool(chaos.lost or chaos.twice or chaos.unreadable))
+        sys.exit(bool(chaos.lost or chaos.twice or chaos.unreadable or chaos.left))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def test_searches_that_are_killed_again_and_again_lose_nothing_and_repeat_nothin
         found = list(pool.map(lambda seed: struck(tmp_path, seed), KILLS))
     for chaos in found:
         assert sum(chaos.kills.values()) == KILLS[chaos.seed]
-        assert (chaos.lost, chaos.twice, chaos.unreadable) == ([], [], [])
+        assert (chaos.lost, chaos.twice, chaos.unreadable, chaos.left) == ([], [], [], [])
         run = chaos.run
         numbers = [record.number for record in run.trials()]
         assert {start.number for start in run.starts()} == set(numbers)

@@ -13,11 +13,14 @@ from automl_img.budget import Budget
 from automl_img.errors import SearchError
 from automl_img.events import EpochEnded, Event, Notice, TrialEnded, TrialStarted
 from automl_img.runs import Run, create_run
+from automl_img.search import running
 from automl_img.search.choice import rank
-from automl_img.search.conductor import MOST_WEIGHTS, Conductor
+from automl_img.search.conductor import Conductor
+from automl_img.search.memory import MemoryBounds
 from automl_img.search.placement import Placement
 from automl_img.search.proposals import Proposals
 from automl_img.search.reserve import Reserve
+from automl_img.search.retention import MOST_WEIGHTS, Retention
 from automl_img.search.rungs import Rungs
 from automl_img.search.sampler import Sampler, Suggestion
 from automl_img.search.specs import Specs
@@ -45,7 +48,7 @@ class Finished:
     """A last stage with nothing to do."""
 
     part: Part = "retraining"
-    compared = kept = order_is_free = False
+    compared = kept = order_is_free = given_up = False
     over = True
 
     def ask(self) -> Suggestion | None:
@@ -88,11 +91,15 @@ class Search:
         placement: Placement | None = None,
         budget: str | None = None,
         probes: tuple[Params, ...] = (),
+        memory: int = 0,
+        disk: int = 10**10,
     ) -> None:
         """
         Args:
             trials: of the search, repeats of finalists not counted.
             points: so many trials are set before the sampler is asked.
+            memory: bytes of a worker; 0 for no bound.
+            disk: bytes for what trials leave.
         """
         self.run: Run = create_run(folder, "run", {})
         self.events: list[Event] = []
@@ -120,6 +127,7 @@ class Search:
             self.spending,
             self.events.append,
         )
+        self.memory = MemoryBounds(memory, 0, graph_of)
         self.conductor = Conductor(
             self.run,
             (proposals, Finished()),
@@ -127,6 +135,8 @@ class Search:
             Rungs(6),
             self.spending,
             placement or Placement(),
+            self.memory,
+            Retention(self.run, disk),
             graph_of,
             self.events.append,
             lambda: self.stopping,
@@ -516,3 +526,112 @@ def test_a_trial_that_the_budget_cut_short_keeps_what_it_may_go_on_from(
     search.report("a", 1, 0.5)
     search.finish("a", reason)
     assert kept.exists() is stays
+
+
+def test_trials_cut_off_with_their_executor_go_on_with_the_next_and_count_once(
+    tmp_path: Path,
+) -> None:
+    search = Search(tmp_path, trials=1)
+    first = search.conductor.next("a")
+    search.report("a", 1, 0.4)
+    search.conductor.take_back()
+    assert not search.conductor.over
+    again = search.conductor.next("b")
+    assert first is not None
+    assert again is not None
+    assert again.number == first.number
+    # It went on from a checkpoint before its last report, which it gives again.
+    search.report("b", 1, 0.4)
+    search.report("b", 2, 0.5)
+    search.finish("b")
+    (kept,) = search.run.trials()
+    assert [result.epoch for result in kept.epochs] == [1, 2]
+    assert kept.stop_reason == "finished"
+    assert search.conductor.over
+
+
+def test_trials_cut_off_with_their_executor_are_kept_where_the_search_is_stopped(
+    tmp_path: Path,
+) -> None:
+    search = Search(tmp_path)
+    search.conductor.next("a")
+    search.report("a", 1, 0.4)
+    search.conductor.take_back()
+    search.stopping = True
+    assert search.conductor.over
+    (kept,) = search.run.trials()
+    assert (kept.stop_reason, len(kept.epochs)) == ("interrupted", 1)
+
+
+def test_a_process_that_the_system_ended_for_want_of_memory_is_told_from_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = [3]
+    monkeypatch.setattr(running, "out_of_memory_kills", lambda: counted[0])
+    search = Search(tmp_path)
+    search.conductor.next("a")
+    search.conductor.lost("a")
+    search.conductor.end("a")
+    search.conductor.next("b")
+    counted[0] += 1
+    search.conductor.lost("b")
+    search.conductor.end("b")
+    first, second = search.run.trials()
+    assert (first.state, first.stop_reason) == (TrialState.FAILED, "worker died")
+    assert (second.state, second.stop_reason) == (TrialState.FAILED, "out of memory")
+
+
+@pytest.mark.parametrize("kind", ["tpe", "random"])
+def test_five_failures_in_a_row_for_one_reason_end_the_search_and_say_so(
+    tmp_path: Path, kind: str
+) -> None:
+    search = Search(tmp_path, trials=20, kind=kind)
+    # Others between them, or another reason, do not count.
+    reasons = ["error"] * 4 + ["finished"] + ["error"] * 4 + ["diverged"] + ["error"] * 20
+    started = 0
+    while search.conductor.next(f"t{started}") is not None:
+        reason = reasons[started]
+        if reason == "finished":
+            search.report(f"t{started}", 1, 0.5)
+        error = {} if reason == "finished" else {"error": f"ValueError: image {started}"}
+        search.finish(f"t{started}", reason, **error)
+        started += 1
+    assert started == 15
+    assert search.conductor.over
+    said = [event.text for event in search.events if isinstance(event, Notice)]
+    assert any("the last 5 trials failed for the same reason (ValueError" in text for text in said)
+
+
+def test_a_trial_that_does_not_fit_takes_no_worker_once_its_network_is_known(
+    tmp_path: Path,
+) -> None:
+    search = Search(tmp_path, 20, memory=10**9, search={**WIDE, "batch_size": "16,512"})
+    started: list[int] = []
+    while (spec := search.conductor.next(f"t{len(started)}")) is not None:
+        trial = f"t{len(started)}"
+        started.append(int(spec.params["batch_size"]))
+        facts = {"fixed_bytes": 10**6, "image_bytes": 10**7}
+        if started[-1] == 512:
+            # The worker that built it has found that out.
+            search.finish(trial, "infeasible", error="too large", memory=facts)
+        else:
+            search.report(trial, 1, 0.5)
+            search.finish(trial, memory={**facts, "peak_bytes": 2 * 10**8})
+    refused = [trial for trial in search.run.trials() if trial.stop_reason == "infeasible"]
+    assert all(trial.params["batch_size"] == 512 for trial in refused)
+    assert set(started[1:]) == {16}
+    begun = {event.number for event in search.events if isinstance(event, TrialStarted)}
+    assert {trial.number for trial in refused} - begun
+
+
+def test_what_trials_leave_on_the_disk_is_bounded_and_the_best_keep_theirs(tmp_path: Path) -> None:
+    search = Search(tmp_path, 6, disk=25_000)
+    for number in range(6):
+        search.conductor.next("a")
+        search.report("a", 1, 0.1 * (number % 4))
+        folder = search.run.trial_folder(number)
+        folder.mkdir(parents=True)
+        (folder / checkpoint.BEST).write_bytes(b"0" * 10_000)
+        search.finish("a")
+    left = {int(path.parent.name) for path in search.run.path.glob(f"trials/*/{checkpoint.BEST}")}
+    assert left == {2, 3}

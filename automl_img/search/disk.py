@@ -1,0 +1,86 @@
+"""Room on the disk: looked at before a run starts, and told of when a disk fills up under it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import gettempdir
+
+from automl_img.data.cache import cache_root
+from automl_img.data.prepare import Prepared
+from automl_img.errors import RunError
+from automl_img.runs import Run
+from automl_img.search.hardware import Resources
+
+# The page with its figures, thumbnails, the study, and what is written meanwhile.
+_PAGE = 20_000_000
+# Of an image: its lines in split.csv, rows.npz and the predictions.
+_AN_IMAGE = 400
+# Of a network from scratch.
+_SMALL_NETWORK = 4_000_000
+# Copies of a network at the end of a run: its weights twice as it is retrained, two exports.
+_AT_THE_END = 4
+# Of a trial that runs: its checkpoint, with two slots of the optimizer, and while that is replaced.
+_OF_A_WORKER = 6
+# With so little left, a disk is full.
+_FULL = 2_000_000
+
+
+def needed_bytes(
+    prepared: Prepared, weights: Mapping[tuple[str, str], str], resources: Resources
+) -> int:
+    """About what a run takes on the disk at its end, caches aside.
+
+    Args:
+        weights: files of the pretrained networks in its space.
+    """
+    sizes = [Path(file).stat().st_size for file in weights.values()]
+    largest = max(sizes, default=_SMALL_NETWORK)
+    copies = _AT_THE_END + _OF_A_WORKER * resources.workers
+    return _PAGE + _AN_IMAGE * len(prepared.index) + largest * copies
+
+
+def check_room(out: Path, needed: int) -> None:
+    """
+    Args:
+        out: the folder of all runs, which need not exist.
+
+    Raises:
+        RunError: its disk has less than ``needed`` bytes left.
+    """
+    free = free_bytes(out)
+    if free < needed:
+        raise RunError(
+            f"a run like this needs about {_megabytes(needed)} of disk, but there are "
+            f"{_megabytes(free)} left for {out}; make room, or choose another --out"
+        )
+
+
+def disk_full(run: Run, needed: int) -> RunError:
+    """What to say where a disk has filled up under ``run``.
+
+    Args:
+        needed: bytes that the run takes in all.
+    """
+    places = {"the run": run.path, "the cache": cache_root(), "temporary files": Path(gettempdir())}
+    full = [f"{what} ({where})" for what, where in places.items() if free_bytes(where) < _FULL]
+    where = " and of ".join(full) or f"the run ({run.path}), or a share of it,"
+    held = sum(path.stat().st_size for path in run.path.rglob("*") if path.is_file())
+    more = max(_PAGE, needed - held)
+    return RunError(
+        f"the disk of {where} is full, and the run needs about {_megabytes(more)} more; make room, "
+        f"then automl-img resume {run.name} goes on: nothing that was trained is lost"
+    )
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes that are left on the disk of ``folder``, or of where it would be made."""
+    folder = folder.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def _megabytes(size: float) -> str:
+    return f"{size / 1e6:,.0f} MB"

@@ -1,0 +1,81 @@
+"""Which trials fit into the memory that a worker has, learnt from those that ran.
+
+What a network takes is told from its layers (``automl_img.training.footprint``) once it was built;
+what its process really held corrects that, for each backbone; and a trial that ran out of memory
+corrects it at once. A network that nobody has built yet is looked at by the worker that builds it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from automl_img.training.costs import Footprint, too_large
+from automl_img.trials import Params, TrialRecord
+
+# Of an estimate, as long as nothing was measured of a backbone: what is refused then does not fit.
+_UNMEASURED = 0.5
+# Of what was measured, as another trial of the backbone may be a little better.
+_LENIENT = 0.9
+# Estimates below say nothing of a factor: other things that a process holds are as large.
+_TELLING_BYTES = 200_000_000
+_LEAST_FACTOR = 0.1
+# Where what a process holds anyway would leave nothing.
+_LEAST_PART = 0.25
+
+
+class MemoryBounds:
+    """The memory of a worker, and what trials need of it."""
+
+    def __init__(self, share: int, held: int, graph_of: Callable[[Params], str]) -> None:
+        """
+        Args:
+            share: bytes of memory for a trial: the worker's, or of its GPU; 0 where unknown.
+            held: what of it a process holds before it trains.
+            graph_of: the signature of the graph that a trial needs.
+        """
+        self._held = held
+        self._room = max(share - held, int(_LEAST_PART * share))
+        self._graph_of = graph_of
+        self._known: dict[str, Footprint] = {}
+        # What was really held, as a part of what was estimated, by backbone.
+        self._measured: dict[str, float] = {}
+        # The least factor that would have told of a trial that it runs out of memory.
+        self._failed: dict[str, float] = {}
+
+    def allowance(self, params: Params) -> int:
+        """The most bytes that may be estimated for a trial; 0 for no bound."""
+        backbone = str(params["backbone"])
+        measured = max(_LEAST_FACTOR, self._measured.get(backbone, _UNMEASURED))
+        return int(self._room / max(measured, self._failed.get(backbone, 0.0)))
+
+    def refusal(self, params: Params) -> str | None:
+        """Why a trial is not worth starting, in a sentence; None where it fits or nothing is known
+        of its network."""
+        known = self._known.get(self._graph_of(params))
+        allowance = self.allowance(params)
+        if known is None or not allowance:
+            return None
+        needs = known.of(int(params["batch_size"]))
+        return too_large(needs, allowance) if needs > allowance else None
+
+    def estimated(self, params: Params) -> dict[str, float]:
+        """Of a network that was built before; see ``automl_img.trials.TrialRecord.memory``."""
+        return dataclasses.asdict(self._known[self._graph_of(params)])
+
+    def ended(self, record: TrialRecord) -> None:
+        """Learn from a trial, of this session or an earlier one."""
+        facts, params = record.memory, record.params
+        if not facts:
+            return
+        known = Footprint(int(facts["fixed_bytes"]), int(facts["image_bytes"]))
+        self._known[self._graph_of(params)] = known
+        backbone, estimated = str(params["backbone"]), known.of(int(params["batch_size"]))
+        if record.stop_reason == "out of memory":
+            # Just beyond what the bound allows from now on.
+            factor = 1.01 * self._room / max(1, estimated)
+            self._failed[backbone] = max(self._failed.get(backbone, 0.0), factor)
+        elif (peak := facts.get("peak_bytes")) and estimated > _TELLING_BYTES:
+            factor = _LENIENT * (peak - self._held) / estimated
+            # What a process has kept of earlier trials makes some of them too large.
+            self._measured[backbone] = min(self._measured.get(backbone, factor), factor)

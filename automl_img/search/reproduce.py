@@ -1,0 +1,163 @@
+"""A trial trained again from its record, to see whether it gives the same."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from automl_img.data.prepare import prepare
+from automl_img.errors import RunError
+from automl_img.events import Listener, Phase
+from automl_img.models.weights import weights_of_space
+from automl_img.runs import Run, find_run
+from automl_img.search.hardware import Resources, describe_hardware, describe_versions, share
+from automl_img.search.measuring import Measuring
+from automl_img.search.reopen import check_data, settings_of, space_of
+from automl_img.search.sampler import Suggestion
+from automl_img.search.specs import Specs
+from automl_img.trials import EpochResult, TrialRecord, TrialSpec
+
+# Elsewhere sums are rounded in another order, and training makes more of each difference; what the
+# best validation accuracy may then differ by.
+TOLERANCE = 0.03
+# What decides the bits beside the versions.
+_MACHINE = ("cpu", "gpus", "threads_per_worker", "precision")
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What came of training a trial again.
+
+    Attributes:
+        record: of the trial.
+        again: the same epochs, trained again.
+        others: versions and parts of the machine that are not as they were, each as
+            "keras 3.14 -> 3.15".
+    """
+
+    record: TrialRecord
+    again: tuple[EpochResult, ...]
+    others: tuple[str, ...]
+
+    @property
+    def identical(self) -> bool:
+        """Whether validation loss and accuracy of each epoch are the same to the last bit."""
+        return list(map(_metric, self.record.epochs)) == list(map(_metric, self.again))
+
+    @property
+    def difference(self) -> float:
+        """Of the best validation accuracies, in [0, 1]."""
+        return abs(_best(self.record.epochs) - _best(self.again))
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is the same, or as close as another machine may be."""
+        return self.identical or self.difference <= TOLERANCE
+
+    @property
+    def sentence(self) -> str:
+        """What came of it."""
+        number, epochs = self.record.number, len(self.again)
+        before, now = _best(self.record.epochs), _best(self.again)
+        trial = f"trial {number}, {epochs} epoch{'' if epochs == 1 else 's'} again"
+        if self.identical:
+            return f"{trial}: validation accuracy {now:.4f}, the same to the last bit in each epoch"
+        reached = f"{trial}: validation accuracy {now:.4f}, and {before:.4f} in its record"
+        if self.holds:
+            return f"{reached}; within the {TOLERANCE} that another order of sums makes"
+        return f"{reached}; that is more than the {TOLERANCE} that another order of sums makes"
+
+
+def reproduce(
+    run: str | Path | None, out: Path, number: int | None, listener: Listener
+) -> Reproduction:
+    """Train a trial of a run again, in a process like the worker that trained it, for as many
+    epochs as it had, at their learning rates; nothing is written to the run.
+
+    Args:
+        run: a folder, or the name of a run in ``out``; the newest one for None.
+        number: of the trial; None takes the winner's, or without a winner the best one.
+
+    Raises:
+        RunError: there is no such run or trial, the trial has no epoch to compare, its data or its
+            space are not what they were, or it cannot be trained.
+        DataError, WeightsError: see ``automl_img.search.study.search``.
+    """
+    found = find_run(run, out)
+    record = _record(found, number)
+    settings = settings_of(found, None, None)
+    space = space_of(found, settings)
+    weights = weights_of_space(space, settings.weights_dir)
+    resources = _resources(found, share(settings.workers, settings.gpus_per_trial))
+    prepared = prepare(settings, listener)
+    check_data(found, prepared)
+    with TemporaryDirectory(prefix="automl-img-") as folder:
+        specs = Specs(settings, prepared, Run(Path(folder)), weights, resources)
+        spec = _spec(specs, record)
+        listener(Phase(f"training trial {record.number} again, {len(record.epochs)} epochs"))
+        with Measuring(resources) as process:
+            again = process.train(spec, len(record.epochs))
+    return Reproduction(record, tuple(again), _others(found, resources))
+
+
+def _record(run: Run, number: int | None) -> TrialRecord:
+    records = run.trials()
+    if number is None:
+        winner = run.read_json("winner.json")
+        usable = [each for each in records if each.best is not None]
+        best = max(usable, key=lambda each: each.best.quality if each.best else (), default=None)
+        number = int(winner["number"]) if winner else None if best is None else best.number
+    chosen = [each for each in records if each.number == number]
+    if not chosen:
+        known = ", ".join(str(each.number) for each in records[:20]) or "none"
+        raise RunError(
+            f"the run {run.name} has no trial {number} to train again; its trials: {known}"
+        )
+    if chosen[0].best is None:
+        raise RunError(
+            f"trial {number} of {run.name} has no epoch to compare: it ended with "
+            f"{chosen[0].error or chosen[0].stop_reason}"
+        )
+    return chosen[0]
+
+
+def _spec(specs: Specs, record: TrialRecord) -> TrialSpec:
+    own = Suggestion(record.number, record.params, record.seed, record.origin, record.repeat_of)
+    specs.write_rows()
+    if record.origin == "probe":
+        specs.write_probe_rows()
+        spec = specs.probe(own)
+    else:
+        spec = specs.of(own)
+    rates = tuple(epoch.learning_rate for epoch in record.epochs)
+    return dataclasses.replace(spec, learning_rates=rates, keeps_best=False, measures=())
+
+
+def _resources(run: Run, here: Resources) -> Resources:
+    """As many threads as a worker of the run had, and its precision."""
+    hardware = run.info.get("hardware", {})
+    return dataclasses.replace(
+        here,
+        workers=1,
+        threads=int(hardware.get("threads_per_worker") or here.threads),
+        precision=str(hardware.get("precision") or "float32"),
+    )
+
+
+def _others(run: Run, resources: Resources) -> tuple[str, ...]:
+    before, now = run.info.get("versions", {}), describe_versions()
+    pairs = [(name, before.get(name), version) for name, version in now.items()]
+    then, here = run.info.get("hardware", {}), describe_hardware(resources)
+    pairs += [(name.replace("_", " "), then.get(name), here.get(name)) for name in _MACHINE]
+    return tuple(f"{name} {old} -> {new}" for name, old, new in pairs if old != new)
+
+
+def _metric(epoch: EpochResult) -> tuple[float | None, float | None]:
+    return epoch.val_loss, epoch.val_accuracy
+
+
+def _best(epochs: Sequence[EpochResult]) -> float:
+    return max((epoch.val_accuracy or 0.0 for epoch in epochs), default=0.0)

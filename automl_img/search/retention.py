@@ -1,0 +1,75 @@
+"""What trials that have ended leave on the disk, and what of it stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from automl_img.runs import Run
+from automl_img.training import checkpoint
+from automl_img.trials import TrialRecord
+
+# Trials that may keep the weights of their best epoch, for an ensemble or in place of a retraining.
+MOST_WEIGHTS = 12
+# Trials that ended so may go on in a later session.
+_CUT_SHORT = ("budget", "interrupted")
+
+
+class Retention:
+    """Keeps the best weights of the best few trials and the checkpoints of those that were cut
+    short, as long as all of them together take no more than they may."""
+
+    def __init__(self, run: Run, most_bytes: int) -> None:
+        """
+        Args:
+            most_bytes: for all of them; a trial that runs keeps its checkpoint in any case.
+        """
+        self._run = run
+        self._most_bytes = most_bytes
+        kept = [trial for trial in run.trials() if self._files(trial)]
+        self._cut_short = [trial for trial in kept if trial.stop_reason in _CUT_SHORT]
+        self._best = [trial for trial in kept if (self._folder(trial) / checkpoint.BEST).exists()]
+        self._best.sort(key=_worth, reverse=True)
+
+    def ended(self, record: TrialRecord) -> None:
+        """Delete what a trial kept to go on with, unless it was cut short and may; the best weights
+        of those that are not among the best few any more; and what is then still too much, that of
+        the weakest trials first."""
+        if record.stop_reason in _CUT_SHORT:
+            self._cut_short.append(record)
+        else:
+            checkpoint.remove(self._folder(record))
+        # What the end of the time cut short may win with its weights, whatever they are worth.
+        if record.stop_reason != "budget":
+            self._best = [each for each in self._best if each.number != record.number]
+            self._best.append(record)
+            self._best.sort(key=_worth, reverse=True)
+            for beaten in self._best[MOST_WEIGHTS:]:
+                checkpoint.remove_best(self._folder(beaten))
+            del self._best[MOST_WEIGHTS:]
+        self._bound()
+
+    def _bound(self) -> None:
+        while len(self._best) > 1 and self._held() > self._most_bytes:
+            checkpoint.remove_best(self._folder(self._best.pop()))
+        self._cut_short.sort(key=_worth)
+        while self._cut_short and self._held() > self._most_bytes:
+            folder = self._folder(self._cut_short.pop(0))
+            checkpoint.remove(folder)
+            checkpoint.remove_best(folder)
+
+    def _held(self) -> int:
+        every = {trial.number: trial for trial in [*self._best, *self._cut_short]}
+        return sum(path.stat().st_size for trial in every.values() for path in self._files(trial))
+
+    def _files(self, trial: TrialRecord) -> list[Path]:
+        paths = [self._folder(trial) / name for name in (checkpoint.FILE, checkpoint.BEST)]
+        return [path for path in paths if path.exists()]
+
+    def _folder(self, trial: TrialRecord) -> Path:
+        return self._run.trial_folder(trial.number)
+
+
+def _worth(record: TrialRecord) -> tuple[float, ...]:
+    """Of a trial's weights; those of a probe, which saw a part of the images, come last."""
+    quality = record.best.quality if record.best is not None else (-1.0, 0.0)
+    return float(record.origin != "probe"), *quality

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from automl_img.search.memory import MemoryBounds
+from automl_img.trials import Params, TrialRecord, TrialState
+
+GB = 10**9
+
+
+def bounds(share: int = 4 * GB) -> MemoryBounds:
+    return MemoryBounds(share, GB, lambda params: str(params["cnn.depth"]))
+
+
+def params(batch: int, depth: int = 2, backbone: str = "cnn") -> Params:
+    return {"backbone": backbone, "cnn.depth": depth, "batch_size": batch}
+
+
+def ended(own: Params, reason: str = "finished", **memory: float) -> TrialRecord:
+    state = TrialState.COMPLETE if reason == "finished" else TrialState.FAILED
+    return TrialRecord(0, state, reason, own, 0, 0.0, 1.0, memory=memory)
+
+
+def test_nothing_is_refused_before_its_network_was_built() -> None:
+    assert bounds().refusal(params(100_000)) is None
+
+
+def test_what_is_known_of_a_network_holds_for_every_batch_size() -> None:
+    memory = bounds()
+    memory.ended(ended(params(8), fixed_bytes=10**6, image_bytes=10**8))
+    assert memory.refusal(params(32)) is None
+    sentence = memory.refusal(params(128))
+    assert sentence is not None
+    assert "12801.0 MB" in sentence
+    assert "batch_size" in sentence
+    assert memory.refusal(params(128, depth=3)) is None
+
+
+def test_what_a_process_held_corrects_the_estimate_of_its_backbone_alone() -> None:
+    memory = bounds()
+    before = memory.allowance(params(8))
+    # 4 GB were estimated and 1 GB was held.
+    memory.ended(ended(params(40), fixed_bytes=0, image_bytes=10**8, peak_bytes=2 * GB))
+    assert memory.allowance(params(8)) > 2 * before
+    assert memory.allowance(params(8, backbone="vgg16")) == before
+
+
+def test_a_small_network_says_nothing_of_the_estimate() -> None:
+    memory = bounds()
+    before = memory.allowance(params(8))
+    memory.ended(ended(params(8), fixed_bytes=0, image_bytes=10**6, peak_bytes=3 * GB))
+    assert memory.allowance(params(8)) == before
+
+
+def test_after_a_trial_ran_out_of_memory_no_larger_one_starts_whatever_others_held() -> None:
+    memory = bounds()
+    memory.ended(ended(params(32), "out of memory", fixed_bytes=0, image_bytes=10**8))
+    assert memory.refusal(params(32)) is not None
+    assert memory.refusal(params(16)) is None
+    memory.ended(ended(params(16), fixed_bytes=0, image_bytes=10**8, peak_bytes=1.2 * GB))
+    assert memory.refusal(params(32)) is not None
+
+
+def test_without_a_share_nothing_is_refused() -> None:
+    memory = bounds(share=0)
+    memory.ended(ended(params(8), fixed_bytes=10**12, image_bytes=10**8))
+    assert memory.allowance(params(8)) == 0
+    assert memory.refusal(params(8)) is None
+
+
+def test_a_machine_with_little_memory_still_trains_small_networks() -> None:
+    assert bounds(share=GB).allowance(params(8)) > 10**8
