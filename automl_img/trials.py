@@ -167,8 +167,10 @@ class TrialRecord:
             another seed).
         repeat_of: the number of the trial that it repeats.
         memory: "fixed_bytes" and "image_bytes" that were estimated for a training step (see
-            ``automl_img.training.costs.Footprint``), and "peak_bytes" that the process, or on a GPU
-            its allocator, held; None where it was never built.
+            ``automl_img.training.costs.Footprint``), and "grown_bytes": how much more its process,
+            or on a GPU its allocator, held meanwhile than before, where the system tells; None
+            where it was never built, or only its head has trained.
+        threads, precision: that it trained with.
         serving: what the exported model costs, where that was asked: "latency_ms", "size_bytes",
             "parameters".
     """
@@ -189,6 +191,8 @@ class TrialRecord:
     origin: Origin = "sampler"
     repeat_of: int | None = None
     memory: dict[str, float] | None = None
+    threads: int | None = None
+    precision: str | None = None
     serving: dict[str, float] | None = None
 
     @property

@@ -73,7 +73,7 @@ def _hostile_model(run: Run, target: Path) -> None:
     import keras
 
     inputs = keras.Input((8, 8, 3), dtype="uint8")
-    outputs = keras.layers.Flatten()(keras.layers.Rescaling(1.0)(inputs))
+    outputs = keras.layers.Flatten()(keras.layers.Rescaling(1.0, name="rescaling")(inputs))
     keras.Model(inputs, outputs).save(run.model)
     with zipfile.ZipFile(run.model) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}

@@ -14,6 +14,8 @@ from automl_img.trials import TrialRecord, TrialState
 # be some, or it says nothing.
 _MOST_BEYOND = 0.25
 _LEAST_OTHERS = 3
+# Fewer failures lie together in some range by chance.
+_TELLING = 3
 # What most often decides, for where several hyperparameters tell them apart as well.
 _LIKELY = {
     "diverged": ("optimizer.learning_rate",),
@@ -63,7 +65,9 @@ def ledger(card: Card) -> tuple[Failure, ...]:
 def _failure(reason: str, trials: Sequence[TrialRecord], card: Card) -> Failure:
     likely = _LIKELY.get(reason, ())
     marks = list(_marks(trials, card.usable, card.search.dimensions))
-    mark = min(marks, key=lambda each: (each.share, each.name not in likely), default=None)
+    if len(trials) < _TELLING:
+        marks = [each for each in marks if each.name in likely]
+    mark = min(marks, key=lambda each: (each.name not in likely, each.share), default=None)
     lines = (trials[0].error or reason).strip().splitlines() or [reason]
     otherwise = _OTHERWISE.get(reason, _OTHERWISE["error"])
     return Failure(
@@ -143,8 +147,13 @@ def _by_bound(
     inside = [value for value in well if (value < edge if above else value > edge)]
     if not inside:
         return None
-    bound = significant(max(inside) if above else min(inside))
-    low, high = significant(dimension.low), significant(dimension.high)
+    nearest = max(inside) if above else min(inside)
+    bound, low, high = map(significant, (nearest, dimension.low, dimension.high))
+    # Rounded, it may be beyond the edge.
+    if float(bound) >= edge if above else float(bound) <= edge:
+        bound = f"{nearest:.12g}"
+    if bound == (low if above else high):
+        return None
     change = f"{low}..{bound}" if above else f"{bound}..{high}"
     change += ":log" if dimension.log else ""
     where = f"of {significant(edge)} or {'more' if above else 'less'}"

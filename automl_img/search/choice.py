@@ -33,6 +33,11 @@ def rank(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     if not records:
         raise SearchError("the search was stopped before a trial ended; there is nothing to keep")
     infeasible = [record for record in records if record.stop_reason == "infeasible"]
+    if not usable and infeasible and infeasible[-1].memory is not None:
+        raise SearchError(
+            f"none of {len(infeasible)} configurations fits into memory: of the last one "
+            f"{infeasible[-1].error}"
+        )
     if not usable and infeasible:
         raise SearchError(
             f"the model must keep the limits, but none of {len(infeasible)} configurations does: "

@@ -14,6 +14,7 @@ from typing import Any
 from automl_img.errors import DiskFull
 from automl_img.events import EpochEnded, Listener, Notice, TrialEnded, TrialStarted
 from automl_img.runs import Run
+from automl_img.search.hardware import out_of_memory_kills
 from automl_img.search.memory import MemoryBounds
 from automl_img.search.placement import MOST_WAITING, Placement
 from automl_img.search.retention import Retention
@@ -23,7 +24,7 @@ from automl_img.search.sampler import Sampler, Suggestion, not_started
 from automl_img.search.spending import Spending
 from automl_img.search.stage import Stage
 from automl_img.training import checkpoint
-from automl_img.trials import EpochResult, Params, TrialRecord, TrialSpec, TrialStart, reached
+from automl_img.trials import EpochResult, Params, TrialRecord, TrialSpec, reached
 
 
 class Conductor:
@@ -64,6 +65,7 @@ class Conductor:
         self._running: dict[str, Running] = {}
         # Of trials that were cut off with their executor, by their numbers; they wait.
         self._cut_off: dict[int, Running] = {}
+        self._kills = out_of_memory_kills()
         self._noted: set[str] = set()
 
     @property
@@ -95,19 +97,27 @@ class Conductor:
         if suggestion is None:
             return None
         spec = self.stage.spec(suggestion)
-        if cut_off := self._cut_off.pop(suggestion.number, None):
-            # What it has reported counts; it goes on from its checkpoint.
-            self._running[trial_id] = cut_off
-            return spec
-        trial = Running(suggestion, spec.max_epochs, time.time())
+        # Of one that was cut off, what it has reported counts; it goes on from its checkpoint.
+        cut_off = self._cut_off.pop(suggestion.number, None)
+        trial = cut_off or Running(suggestion, spec.max_epochs, time.time())
         self._running[trial_id] = trial
         if self.stage.kept:
-            spec = dataclasses.replace(spec, memory_bytes=self._memory.allowance(spec.params))
-            trial.epochs += checkpoint.saved_results(self._run.trial_folder(suggestion.number))
-            self._run.append_start(_start_of(trial))
-            self._spending.started()
-            self._listener(TrialStarted(suggestion.number, suggestion.params))
+            self._begin(trial)
+            if not self._has_trained(suggestion):
+                spec = dataclasses.replace(spec, memory_bytes=self._memory.allowance(spec.params))
         return spec
+
+    def _begin(self, trial: Running) -> None:
+        """Note that a trial starts, once."""
+        number = trial.number
+        self._retention.started(number)
+        if trial.begun:
+            return
+        trial.begun = True
+        trial.epochs += checkpoint.saved_results(self._run.trial_folder(number))
+        self._run.append_start(trial.start)
+        self._spending.started()
+        self._listener(TrialStarted(number, trial.suggestion.params))
 
     def _move_on(self) -> None:
         """Enter the next stage where the present one is over and nothing of it runs."""
@@ -118,7 +128,8 @@ class Conductor:
                 return
             if self._running:
                 return
-            self._stages = self._stages[-1:] if self._stopping() else self._stages[1:]
+            last = self._stopping() or self.stage.given_up
+            self._stages = self._stages[-1:] if last else self._stages[1:]
 
     def _ask(self) -> None:
         """Ask for the next trial, and for more where they follow from no result anyway."""
@@ -131,17 +142,22 @@ class Conductor:
             suggestion = self.stage.ask()
             if suggestion is None:
                 return
-            if refusal := self._memory.refusal(suggestion.params):
-                self._refuse(suggestion, refusal)
+            why = self._memory.refusal(suggestion.params)
+            if why and self.stage.kept and not self._has_trained(suggestion):
+                self._refuse(suggestion, why)
             else:
                 self._placement.wait(suggestion, self._graph_of(suggestion.params))
+
+    def _has_trained(self, suggestion: Suggestion) -> bool:
+        """Whether it is known to fit: in an earlier session, or as the trial that it repeats."""
+        folder = self._run.trial_folder(suggestion.number)
+        return suggestion.origin == "repeat" or (folder / checkpoint.FILE).exists()
 
     def _refuse(self, suggestion: Suggestion, why: str) -> None:
         """Keep that a trial is not trained; it takes no worker."""
         facts = {"error": why, "memory": self._memory.estimated(suggestion.params)}
-        trial = Running(suggestion, 0, time.time(), facts=facts, stop_reason="infeasible")
         self._spending.started()
-        self._keep(trial.record())
+        self._keep(Running(suggestion, 0, time.time(), [], facts, "infeasible").record())
 
     def _room_for(self, waiting: int) -> bool:
         """Whether the budget has trials for as many as would wait."""
@@ -163,12 +179,6 @@ class Conductor:
             else:
                 self._sampler.tell(not_started(suggestion))
 
-    def _note(self, text: str) -> None:
-        """Tell the listener, once."""
-        if text not in self._noted:
-            self._noted.add(text)
-            self._listener(Notice(text))
-
     def hear(self, trial_id: str, result: dict[str, Any]) -> None:
         """Take in a report; the same report may come twice, and again after a worker died."""
         trial = self._running.get(trial_id)
@@ -180,7 +190,10 @@ class Conductor:
             self._run.append_error(trial.number, trace)
         values = message.pop("result", None)
         if notice := message.pop("notice", None):
-            self._note(notice)
+            # Once, whoever says it.
+            if notice not in self._noted:
+                self._listener(Notice(notice))
+            self._noted.add(notice)
         if peak := message.get("gpu_peak_bytes"):
             self._placement.measured(trial_id, peak)
         trial.facts.update({key: value for key, value in message.items() if value is not None})
@@ -207,7 +220,10 @@ class Conductor:
     def lost(self, trial_id: str) -> None:
         """The worker of a trial is gone; Tune goes on with the trial in another."""
         if trial_id in self._running:
-            self._running[trial_id].lost()
+            kills = out_of_memory_kills()
+            # One kill explains the death of one process.
+            self._running[trial_id].out_of_memory = kills > self._kills
+            self._kills = kills
             self._placement.replaced(trial_id)
 
     def stops(self, trial_id: str, result: dict[str, Any]) -> bool:
@@ -240,9 +256,11 @@ class Conductor:
         return self._rungs.goes_on(trial.number, epoch, best, ladder, warmup, serving)
 
     def take_back(self) -> None:
-        """Let the trials wait that were cut off with their executor; another one goes on with
-        them."""
+        """Let trials that were cut off with their executor wait for the next; others have ended."""
         for trial_id, trial in list(self._running.items()):
+            if trial.stop_reason is not None:
+                self.end(trial_id)
+                continue
             del self._running[trial_id]
             self._placement.end(trial_id)
             self._cut_off[trial.number] = trial
@@ -264,26 +282,19 @@ class Conductor:
         self._keep(trial.record())
 
     def _keep(self, record: TrialRecord) -> None:
-        if self.stage.kept:
-            self._spending.reserve.ended(record)
-            if record.stop_reason == "infeasible":
-                self._spending.infeasible()
-            self._run.append_trial(record)
-            self._retention.ended(record)
-            self._memory.ended(record)
-            self._sampler.tell(record)
-            self._listener(TrialEnded(record))
-        self.stage.ended(record)
+        try:
+            if self.stage.kept:
+                self._keep_trial(record)
+        finally:
+            # Whatever cannot be written: a stage must not wait for it.
+            self.stage.ended(record)
 
-
-def _start_of(trial: Running) -> TrialStart:
-    own = trial.suggestion
-    return TrialStart(
-        own.number,
-        own.params,
-        own.seed,
-        own.origin,
-        own.repeat_of,
-        len(trial.epochs),
-        trial.started,
-    )
+    def _keep_trial(self, record: TrialRecord) -> None:
+        self._spending.reserve.ended(record)
+        if record.stop_reason == "infeasible":
+            self._spending.infeasible()
+        self._run.append_trial(record)
+        self._retention.ended(record)
+        self._memory.ended(record)
+        self._sampler.tell(record)
+        self._listener(TrialEnded(record))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -35,8 +36,7 @@ def needed_bytes(
     Args:
         weights: files of the pretrained networks in its space.
     """
-    sizes = [Path(file).stat().st_size for file in weights.values()]
-    largest = max(sizes, default=_SMALL_NETWORK)
+    largest = max(map(_size, map(Path, weights.values())), default=_SMALL_NETWORK)
     copies = _AT_THE_END + _OF_A_WORKER * resources.workers
     return _PAGE + _AN_IMAGE * len(prepared.index) + largest * copies
 
@@ -66,7 +66,7 @@ def disk_full(run: Run, needed: int) -> RunError:
     places = {"the run": run.path, "the cache": cache_root(), "temporary files": Path(gettempdir())}
     full = [f"{what} ({where})" for what, where in places.items() if free_bytes(where) < _FULL]
     where = " and of ".join(full) or f"the run ({run.path}), or a share of it,"
-    held = sum(path.stat().st_size for path in run.path.rglob("*") if path.is_file())
+    held = sum(map(_size, run.path.rglob("*")))
     more = max(_PAGE, needed - held)
     return RunError(
         f"the disk of {where} is full, and the run needs about {_megabytes(more)} more; make room, "
@@ -80,6 +80,13 @@ def free_bytes(folder: Path) -> int:
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free
+
+
+def _size(path: Path) -> int:
+    """Of a file that may vanish."""
+    with suppress(OSError):
+        return path.stat().st_size
+    return 0
 
 
 def _megabytes(size: float) -> str:

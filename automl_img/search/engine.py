@@ -33,7 +33,11 @@ _MOST_RESTARTS = 3
 
 
 class _Searcher(Searcher):  # type: ignore[misc]
-    """Lets Ray Tune ask the conductor."""
+    """Lets Ray Tune ask the conductor.
+
+    Attributes:
+        failure: what went wrong as a trial ended; Tune hears of it as it asks for the next one.
+    """
 
     def __init__(self, conductor: Conductor, alone: bool, threads: int) -> None:
         """
@@ -45,8 +49,11 @@ class _Searcher(Searcher):  # type: ignore[misc]
         self._conductor = conductor
         self._alone = alone
         self._threads = threads
+        self.failure: Exception | None = None
 
     def suggest(self, trial_id: str) -> Any:
+        if self.failure is not None:
+            raise self.failure
         if self._conductor.alone is not self._alone:
             return Searcher.FINISHED
         spec = self._conductor.next(trial_id)
@@ -62,8 +69,12 @@ class _Searcher(Searcher):  # type: ignore[misc]
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         # The result at which a trial is stopped comes here and nowhere else.
-        self._conductor.hear(trial_id, result or {})
-        self._conductor.end(trial_id)
+        try:
+            self._conductor.hear(trial_id, result or {})
+            self._conductor.end(trial_id)
+        except Exception as error:
+            # Tune would take it for a failure of the trial, and try that again.
+            self.failure = error
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the study is the state."""
@@ -125,10 +136,11 @@ def _run(conductor: Conductor, run: Run, resources: Resources, alone: bool) -> s
     storage = run.path / RAY
     workers = 1 if alone else resources.workers
     threads = resources.threads * resources.workers if alone else resources.threads
+    searcher = _Searcher(conductor, alone, threads)
     tuner = tune.Tuner(
         tune.with_resources(run_trial, {"cpu": threads, "gpu": resources.gpus_per_trial}),
         tune_config=tune.TuneConfig(
-            search_alg=_Searcher(conductor, alone, threads),
+            search_alg=searcher,
             scheduler=_Scheduler(conductor),
             num_samples=-1,
             max_concurrent_trials=workers,
@@ -144,6 +156,8 @@ def _run(conductor: Conductor, run: Run, resources: Resources, alone: bool) -> s
     )
     try:
         tuner.fit()
+        if searcher.failure is not None:
+            raise searcher.failure
     except Exception as error:
         if disk_is_full(error):
             raise

@@ -156,14 +156,13 @@ def own_memory() -> int:
 
 
 def out_of_memory_kills() -> int:
-    """How many processes the system has killed for want of memory since it started, or in the
-    container since that did; 0 where it does not tell (Linux does)."""
-    counts = [0]
-    for path in (_KERNEL_COUNTS, *(group / "memory.events" for group in _own_cgroups())):
+    """How many processes the system has killed for want of memory so far: in the control group of
+    this process, where there is one, else on the machine; 0 where it does not tell (Linux does)."""
+    for path in (*(group / "memory.events" for group in _own_cgroups()), _KERNEL_COUNTS):
         with suppress(OSError, ValueError, KeyError):
             lines = path.read_text(encoding="utf-8").splitlines()
-            counts.append(int(dict(line.split() for line in lines)["oom_kill"]))
-    return max(counts)
+            return int(dict(line.split() for line in lines)["oom_kill"])
+    return 0
 
 
 def _own_cgroups() -> list[Path]:

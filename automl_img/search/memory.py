@@ -15,8 +15,6 @@ from automl_img.trials import Params, TrialRecord
 
 # Of an estimate, as long as nothing was measured of a backbone: what is refused then does not fit.
 _UNMEASURED = 0.5
-# Of what was measured, as another trial of the backbone may be a little better.
-_LENIENT = 0.9
 # Estimates below say nothing of a factor: other things that a process holds are as large.
 _TELLING_BYTES = 200_000_000
 _LEAST_FACTOR = 0.1
@@ -40,14 +38,21 @@ class MemoryBounds:
         self._known: dict[str, Footprint] = {}
         # What was really held, as a part of what was estimated, by backbone.
         self._measured: dict[str, float] = {}
-        # The least factor that would have told of a trial that it runs out of memory.
-        self._failed: dict[str, float] = {}
+        # Estimates of trials that ran out of memory in this session, and the largest of one that
+        # did not, by backbone.
+        self._failed: dict[str, list[int]] = {}
+        self._trained: dict[str, int] = {}
 
     def allowance(self, params: Params) -> int:
         """The most bytes that may be estimated for a trial; 0 for no bound."""
         backbone = str(params["backbone"])
-        measured = max(_LEAST_FACTOR, self._measured.get(backbone, _UNMEASURED))
-        return int(self._room / max(measured, self._failed.get(backbone, 0.0)))
+        most = int(self._room / max(_LEAST_FACTOR, self._measured.get(backbone, _UNMEASURED)))
+        trained = self._trained.get(backbone, 0)
+        failed = sorted(each for each in self._failed.get(backbone, ()) if each > trained)
+        if failed:
+            # No larger one than the first that failed; as large a one may have had bad luck, once.
+            most = min(most, failed[0], *(each - 1 for each in failed[1:2]))
+        return max(most, trained) if self._room else 0
 
     def refusal(self, params: Params) -> str | None:
         """Why a trial is not worth starting, in a sentence; None where it fits or nothing is known
@@ -63,19 +68,29 @@ class MemoryBounds:
         """Of a network that was built before; see ``automl_img.trials.TrialRecord.memory``."""
         return dataclasses.asdict(self._known[self._graph_of(params)])
 
-    def ended(self, record: TrialRecord) -> None:
-        """Learn from a trial, of this session or an earlier one."""
+    def restore(self, record: TrialRecord) -> None:
+        """Learn from a trial of this session or an earlier one, which may have had less room."""
         facts, params = record.memory, record.params
         if not facts:
             return
         known = Footprint(int(facts["fixed_bytes"]), int(facts["image_bytes"]))
         self._known[self._graph_of(params)] = known
         backbone, estimated = str(params["backbone"]), known.of(int(params["batch_size"]))
+        grown = facts.get("grown_bytes", 0.0)
+        if grown > 0 and estimated > _TELLING_BYTES:
+            # A process that trained another trial before has some of the memory already.
+            factor = max(grown / estimated, self._measured.get(backbone, 0.0))
+            self._measured[backbone] = factor
+
+    def ended(self, record: TrialRecord) -> None:
+        """Learn from a trial of this session."""
+        self.restore(record)
+        facts, params = record.memory, record.params
+        if not facts:
+            return
+        backbone = str(params["backbone"])
+        estimated = self._known[self._graph_of(params)].of(int(params["batch_size"]))
         if record.stop_reason == "out of memory":
-            # Just beyond what the bound allows from now on.
-            factor = 1.01 * self._room / max(1, estimated)
-            self._failed[backbone] = max(self._failed.get(backbone, 0.0), factor)
-        elif (peak := facts.get("peak_bytes")) and estimated > _TELLING_BYTES:
-            factor = _LENIENT * (peak - self._held) / estimated
-            # What a process has kept of earlier trials makes some of them too large.
-            self._measured[backbone] = min(self._measured.get(backbone, factor), factor)
+            self._failed.setdefault(backbone, []).append(estimated)
+        elif record.epochs:
+            self._trained[backbone] = max(estimated, self._trained.get(backbone, 0))

@@ -15,7 +15,7 @@ from automl_img.trials import Origin, Params, TrialRecord, TrialSpec, TrialState
 
 # Of a budget, at the most, for probes.
 FOR_PROBES = 0.2
-# Where so many models break a limit before one keeps them, hardly one will.
+# Where so many models break a limit before one keeps them, or in a row, hardly one will.
 _MOST_INFEASIBLE = 100
 # Where so many trials in a row fail for one reason, the next ones will.
 _MOST_FAILURES = 5
@@ -73,6 +73,8 @@ class Proposals:
         self._spent = False
         # Why the trials that ended last have failed, and how many that were in a row.
         self._failure, self._failures = "", 0
+        # How many that ended last were not trained.
+        self._refused = 0
         self._told: set[str] = set()
 
     def restore(self, record: TrialRecord, spent: float) -> None:
@@ -155,7 +157,7 @@ class Proposals:
 
     @property
     def given_up(self) -> bool:
-        return self._failures >= _MOST_FAILURES
+        return self._failures >= _MOST_FAILURES or self._refused >= _MOST_INFEASIBLE
 
     def ended(self, record: TrialRecord) -> None:
         self.restore(record, self._spending.spent)
@@ -163,7 +165,10 @@ class Proposals:
         if (self._infeasible or 0) >= _MOST_INFEASIBLE and not self._spent:
             self._spent = True
             self._listener(
-                Notice(f"the first {self._infeasible} models break a limit; the search ends here")
+                Notice(
+                    f"the first {self._infeasible} models break a limit or do not fit; the search "
+                    "ends here"
+                )
             )
         for sentence in [*self._sampler.dropped, *filter(None, [self._stale])]:
             if sentence not in self._told:
@@ -174,6 +179,7 @@ class Proposals:
         """Give up where too many trials in a row have failed for the same reason."""
         if self.given_up:
             return
+        self._refused = self._refused + 1 if record.stop_reason == "infeasible" else 0
         failure = ""
         if record.state is TrialState.FAILED:
             # Of an exception its kind alone; the rest may name a batch or a file.
@@ -184,12 +190,11 @@ class Proposals:
             self._failure, self._failures = failure, self._failures + 1 if again else bool(failure)
         if self.given_up:
             self._unfinished.clear()
-            self._listener(
-                Notice(
-                    f"the last {self._failures} trials failed for the same reason "
-                    f"({record.error or record.stop_reason}); the search ends here"
-                )
-            )
+            how = f"the last {self._failures} trials failed for the same reason"
+            if self._refused:
+                how = f"the last {self._refused} models break a limit or do not fit"
+            why = record.error or record.stop_reason
+            self._listener(Notice(f"{how} ({why}); the search ends here"))
 
     def _placed(self) -> Suggestion | None:
         """The next point of the start set."""

@@ -19,6 +19,8 @@ from automl_img.space.presets import build_space, describe_space, find_preset, r
 
 # Settings that name files, relative to where the search was started.
 _FILES = ("data", "weights_dir")
+# Of ``run.json``, what a later session reads.
+_PARTS = ("settings", "search", "data")
 # What decides the numbers that a trial gives.
 _DECIDING = ("automl-img", "keras", "tensorflow", "numpy")
 
@@ -35,8 +37,9 @@ def settings_of(run: Run, budget: str | None, workers: int | None) -> SearchSett
     """
     info = run.info
     kept = info.get("settings")
-    if not isinstance(kept, dict):
-        raise RunError(f"the run {run.name} cannot go on: its run.json has no settings")
+    missing = [name for name in _PARTS if not isinstance(info.get(name), dict)]
+    if missing or not isinstance(kept, dict):
+        raise RunError(f"the run {run.name} cannot go on: its run.json has no {missing[0]}")
     try:
         asked = check(kept)
     except SettingsError as error:
@@ -59,7 +62,7 @@ def check_unfinished(run: Run, settings: SearchSettings) -> None:
         RunError: ``run`` has come to its end, and its budget is not larger now.
     """
     info = run.info
-    before = Budget.parse(str(info["settings"]["budget"]))
+    before = check(info["settings"]).allowed
     # The report comes last, and only then all is done.
     reported = run.report.exists() and run.report.stat().st_mtime >= (info.get("finished") or 0)
     if info.get("status") == "finished" and reported and settings.allowed == before:
@@ -87,7 +90,7 @@ def space_of(run: Run, settings: SearchSettings) -> SearchSpace:
             space = build_space(settings.space, preset, declared(), settings.search, settings.fix)
     except SpaceError as error:
         raise RunError(f"the run {run.name} cannot go on: {error}") from None
-    if describe_space(space) != run.info["search"]["dimensions"]:
+    if describe_space(space) != run.info["search"].get("dimensions"):
         raise RunError(
             f"the space of a run stays as it is, but {path} was changed since the run "
             f"{run.name} began; put it back, or search it anew with --warm-start {run.name}"
@@ -100,9 +103,9 @@ def check_data(run: Run, prepared: Prepared) -> None:
     Raises:
         RunError: the images are not those that ``run`` began with.
     """
-    before = run.info["data"]
+    before = {"splits": {}, **run.info["data"]}
     counts = {part: sum(values) for part, values in prepared.class_counts.items()}
-    if prepared.index.fingerprint == before["fingerprint"] and counts == before["splits"]:
+    if prepared.index.fingerprint == before.get("fingerprint") and counts == before["splits"]:
         return
     changes = [f"{before['splits'].get(part)} -> {count} {part}" for part, count in counts.items()]
     raise RunError(

@@ -24,7 +24,7 @@ from automl_img.trials import EpochResult, TrialRecord, TrialSpec
 # best validation accuracy may then differ by.
 TOLERANCE = 0.03
 # What decides the bits beside the versions.
-_MACHINE = ("cpu", "gpus", "threads_per_worker", "precision")
+_MACHINE = ("cpu", "gpus", "precision")
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,8 @@ def reproduce(
     Raises:
         RunError: there is no such run or trial, the trial has no epoch to compare, its data or its
             space are not what they were, or it cannot be trained.
+        TrialFailed: it cannot be trained here.
+        SettingsError: it needs GPUs that are not here.
         DataError, WeightsError: see ``automl_img.search.study.search``.
     """
     found = find_run(run, out)
@@ -91,7 +93,8 @@ def reproduce(
     settings = settings_of(found, None, None)
     space = space_of(found, settings)
     weights = weights_of_space(space, settings.weights_dir)
-    resources = _resources(found, share(settings.workers, settings.gpus_per_trial))
+    here = share(settings.workers, settings.gpus_per_trial)
+    resources = _resources(found, record, here)
     prepared = prepare(settings, listener)
     check_data(found, prepared)
     with TemporaryDirectory(prefix="automl-img-") as folder:
@@ -100,7 +103,7 @@ def reproduce(
         listener(Phase(f"training trial {record.number} again, {len(record.epochs)} epochs"))
         with Measuring(resources) as process:
             again = process.train(spec, len(record.epochs))
-    return Reproduction(record, tuple(again), _others(found, resources))
+    return Reproduction(record, tuple(again), _others(found, here))
 
 
 def _record(run: Run, number: int | None) -> TrialRecord:
@@ -115,6 +118,11 @@ def _record(run: Run, number: int | None) -> TrialRecord:
         known = ", ".join(str(each.number) for each in records[:20]) or "none"
         raise RunError(
             f"the run {run.name} has no trial {number} to train again; its trials: {known}"
+        )
+    if chosen[0].stop_reason == "budget" and len(chosen[0].epochs) == 1:
+        raise RunError(
+            f"trial {number} of {run.name} cannot be compared: its only epoch was cut short by the "
+            "end of its time"
         )
     if chosen[0].best is None:
         raise RunError(
@@ -136,22 +144,19 @@ def _spec(specs: Specs, record: TrialRecord) -> TrialSpec:
     return dataclasses.replace(spec, learning_rates=rates, keeps_best=False, measures=())
 
 
-def _resources(run: Run, here: Resources) -> Resources:
-    """As many threads as a worker of the run had, and its precision."""
+def _resources(run: Run, record: TrialRecord, here: Resources) -> Resources:
+    """As many threads as the worker of the trial had, and its precision."""
     hardware = run.info.get("hardware", {})
-    return dataclasses.replace(
-        here,
-        workers=1,
-        threads=int(hardware.get("threads_per_worker") or here.threads),
-        precision=str(hardware.get("precision") or "float32"),
-    )
+    threads = record.threads or hardware.get("threads_per_worker") or here.threads
+    precision = record.precision or hardware.get("precision") or "float32"
+    return dataclasses.replace(here, workers=1, threads=int(threads), precision=str(precision))
 
 
-def _others(run: Run, resources: Resources) -> tuple[str, ...]:
+def _others(run: Run, here: Resources) -> tuple[str, ...]:
     before, now = run.info.get("versions", {}), describe_versions()
     pairs = [(name, before.get(name), version) for name, version in now.items()]
-    then, here = run.info.get("hardware", {}), describe_hardware(resources)
-    pairs += [(name.replace("_", " "), then.get(name), here.get(name)) for name in _MACHINE]
+    then, machine = run.info.get("hardware", {}), describe_hardware(here)
+    pairs += [(name, then.get(name), machine.get(name)) for name in _MACHINE]
     return tuple(f"{name} {old} -> {new}" for name, old, new in pairs if old != new)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from automl_img.runs import Run
@@ -30,17 +31,22 @@ class Retention:
         self._best = [trial for trial in kept if (self._folder(trial) / checkpoint.BEST).exists()]
         self._best.sort(key=_worth, reverse=True)
 
+    def started(self, number: int) -> None:
+        """A trial runs: what it has is its own until it ends."""
+        self._cut_short = [each for each in self._cut_short if each.number != number]
+        self._best = [each for each in self._best if each.number != number]
+
     def ended(self, record: TrialRecord) -> None:
         """Delete what a trial kept to go on with, unless it was cut short and may; the best weights
         of those that are not among the best few any more; and what is then still too much, that of
         the weakest trials first."""
+        self.started(record.number)
         if record.stop_reason in _CUT_SHORT:
             self._cut_short.append(record)
         else:
             checkpoint.remove(self._folder(record))
         # What the end of the time cut short may win with its weights, whatever they are worth.
         if record.stop_reason != "budget":
-            self._best = [each for each in self._best if each.number != record.number]
             self._best.append(record)
             self._best.sort(key=_worth, reverse=True)
             for beaten in self._best[MOST_WEIGHTS:]:
@@ -49,17 +55,16 @@ class Retention:
         self._bound()
 
     def _bound(self) -> None:
-        while len(self._best) > 1 and self._held() > self._most_bytes:
-            checkpoint.remove_best(self._folder(self._best.pop()))
-        self._cut_short.sort(key=_worth)
-        while self._cut_short and self._held() > self._most_bytes:
-            folder = self._folder(self._cut_short.pop(0))
-            checkpoint.remove(folder)
-            checkpoint.remove_best(folder)
-
-    def _held(self) -> int:
         every = {trial.number: trial for trial in [*self._best, *self._cut_short]}
-        return sum(path.stat().st_size for trial in every.values() for path in self._files(trial))
+        weakest = sorted(every.values(), key=_worth)
+        while len(weakest) > 1 and self._held(weakest) > self._most_bytes:
+            trial = weakest.pop(0)
+            checkpoint.remove(self._folder(trial))
+            checkpoint.remove_best(self._folder(trial))
+            self.started(trial.number)
+
+    def _held(self, trials: Sequence[TrialRecord]) -> int:
+        return sum(path.stat().st_size for trial in trials for path in self._files(trial))
 
     def _files(self, trial: TrialRecord) -> list[Path]:
         paths = [self._folder(trial) / name for name in (checkpoint.FILE, checkpoint.BEST)]

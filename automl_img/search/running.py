@@ -6,9 +6,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from automl_img.search.hardware import out_of_memory_kills
 from automl_img.search.sampler import Suggestion
-from automl_img.trials import EpochResult, TrialRecord, TrialState
+from automl_img.trials import EpochResult, TrialRecord, TrialStart, TrialState
 
 _STATES = {
     "finished": TrialState.COMPLETE,
@@ -24,8 +23,8 @@ class Running:
     """A trial on a worker, as the driver sees it.
 
     Attributes:
-        killed_before: processes that the system had killed for want of memory when it started.
-        out_of_memory: whether one was, when its own process died.
+        begun: whether it is known to have started.
+        out_of_memory: whether the system had killed a process for want of memory when its own died.
     """
 
     suggestion: Suggestion
@@ -34,16 +33,12 @@ class Running:
     epochs: list[EpochResult] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     stop_reason: str | None = None
-    killed_before: int = field(default_factory=out_of_memory_kills)
+    begun: bool = False
     out_of_memory: bool = False
 
     @property
     def number(self) -> int:
         return self.suggestion.number
-
-    def lost(self) -> None:
-        """Its process has died; look whether the system has killed one for want of memory."""
-        self.out_of_memory = out_of_memory_kills() > self.killed_before
 
     def _death(self) -> tuple[str, str]:
         """The reason, and a sentence, of a trial whose process died each time."""
@@ -55,6 +50,15 @@ class Running:
         return "worker died", (
             "its worker process died each time that it was tried, and not for want of memory, as "
             "far as the system tells"
+        )
+
+    @property
+    def start(self) -> TrialStart:
+        """As ``started.jsonl`` keeps it."""
+        own, epochs = self.suggestion, len(self.epochs)
+        repeated = own.repeat_of
+        return TrialStart(
+            own.number, own.params, own.seed, own.origin, repeated, epochs, self.started
         )
 
     def record(self) -> TrialRecord:
@@ -79,5 +83,7 @@ class Running:
             origin=self.suggestion.origin,
             repeat_of=self.suggestion.repeat_of,
             memory=self.facts.get("memory"),
+            threads=self.facts.get("threads"),
+            precision=self.facts.get("precision"),
             serving=self.facts.get("serving"),
         )

@@ -222,7 +222,7 @@ class Session:
         for record in sorted(earlier.records, key=lambda record: record.ended):
             spent = spending.restore(record, earlier.seconds_until(record.ended))
             proposals.restore(record, spent)
-            memory.ended(record)
+            memory.restore(record)
         going_on = [each.record for each in earlier.unfinished]
         for record in going_on:
             for _ in record.epochs:

@@ -104,7 +104,7 @@ def _train(spec: TrialSpec) -> None:
     graphs, growth = _kept()
     _leave_if_too_large(spec, graphs, growth)
     from automl_img.training import checkpoint
-    from automl_img.training.footprint import footprint, memory_facts
+    from automl_img.training.footprint import footprint
     from automl_img.training.trainer import Trainer
 
     # Not before the imports, which take as long as they take.
@@ -119,11 +119,15 @@ def _train(spec: TrialSpec) -> None:
     needs = footprint(trainer.model).of(int(spec.params["batch_size"]))
     if spec.memory_bytes and needs > _MUCH_OF_ALLOWED * spec.memory_bytes:
         # Nothing can be told any more where the system ends the process.
-        _report(0, memory=memory_facts(trainer.model, trained=False))
+        _report(0, memory=_memory(trainer))
     epoch = 0
-    for result in trainer.epochs():
-        epoch = result.epoch
-        _report(epoch, result=dataclasses.asdict(result), serving=serving, **_facts(trainer))
+    try:
+        for result in trainer.epochs():
+            epoch = result.epoch
+            _report(epoch, result=dataclasses.asdict(result), serving=serving, **_facts(trainer))
+    except Exception as error:
+        _report_failure(error, trainer)
+        return
     if spec.train_on_all:
         from automl_img.training.final import keep_final
 
@@ -165,19 +169,31 @@ def _leave_if_too_large(spec: TrialSpec, graphs: GraphCache, growth: Growth) -> 
 
 def _facts(trainer: Trainer) -> dict[str, Any]:
     """What is known of a trial so far; told with each epoch, as none may follow."""
-    from automl_img.training.footprint import memory_facts
+    from automl_img.training.peak import gpu_peak_bytes
 
     return {
-        "memory": memory_facts(trainer.model, bool(trainer.results)),
+        "memory": _memory(trainer),
+        "threads": int(os.environ[_THREADS]),
+        "precision": trainer.precision,
         "parameters": trainer.parameters,
         "ms_per_image": trainer.ms_per_image,
         "graphs_traced": trainer.graphs_traced,
-        "gpu_peak_bytes": trainer.gpu_peak_bytes,
+        "gpu_peak_bytes": gpu_peak_bytes(),
         "notice": trainer.notice,
     }
 
 
-def _report_failure(error: Exception) -> None:
+def _memory(trainer: Trainer) -> dict[str, float] | None:
+    """What training takes; None while the head trains alone, as that says nothing of the rest."""
+    from automl_img.models.network import head_alone
+    from automl_img.training.footprint import memory_facts
+
+    if head_alone(trainer.spec.params) is not None and len(trainer.model.trained) == 1:
+        return None
+    return memory_facts(trainer.model, bool(trainer.results))
+
+
+def _report_failure(error: Exception, trainer: Trainer | None = None) -> None:
     trace = "".join(traceback.format_exception(error))
     try:
         from automl_img.training.guards import as_trial_failure
@@ -194,13 +210,17 @@ def _report_failure(error: Exception) -> None:
         graphs, _ = _kept()
         while graphs.shrink():
             pass
+    memory = None if trainer is None else _memory(trainer)
     if isinstance(failure, TooLarge):
-        _report(0, ended=failure.reason, error=str(failure), memory=failure.memory)
+        # What has trained its head alone is no trial that was never begun.
+        begun = trainer is not None and trainer.results
+        reason, memory = OutOfMemory.reason if begun else failure.reason, failure.memory
+        _report(0, ended=reason, error=str(failure), memory=memory)
         return
     unforeseen = trace if type(failure) is TrialFailed else None
     if isinstance(failure, Hung):
         unforeseen = failure.doing
-    _report(0, ended=failure.reason, error=str(failure), trace=unforeseen)
+    _report(0, ended=failure.reason, error=str(failure), trace=unforeseen, memory=memory)
 
 
 def _report(epoch: int, **content: Any) -> None:

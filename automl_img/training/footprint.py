@@ -13,7 +13,7 @@ import keras
 from automl_img.errors import TooLarge
 from automl_img.models.network import TrainingModel
 from automl_img.training.costs import Footprint, too_large
-from automl_img.training.peak import gpu_peak_bytes, peak_bytes
+from automl_img.training.peak import GROWTH
 from automl_img.trials import TrialSpec
 
 _BYTES = {"bfloat16": 2, "float16": 2, "uint8": 1}
@@ -38,12 +38,10 @@ def _footprint(model: TrainingModel) -> Footprint:
 
 
 def memory_facts(model: TrainingModel, trained: bool) -> dict[str, float]:
-    """What ``automl_img.trials.TrialRecord.memory`` tells; the peak only where it was trained."""
+    """What ``automl_img.trials.TrialRecord.memory`` tells; what was held, where it was trained."""
     facts: dict[str, float] = dataclasses.asdict(footprint(model))
-    if trained:
-        on_gpu = gpu_peak_bytes()
-        facts["peak_bytes"] = peak_bytes() if on_gpu is None else on_gpu
-    return facts
+    grown = GROWTH.bytes() if trained else None
+    return facts if grown is None else {**facts, "grown_bytes": grown}
 
 
 def check_fits(model: TrainingModel, spec: TrialSpec) -> None:

@@ -7,18 +7,37 @@ from pathlib import Path
 import keras
 
 
-def forget_peaks() -> None:
-    """Count anew from here on: of main memory, and of that of the first GPU."""
-    forget_peak()
-    gpu_peak_bytes(forget=True)
+class Growth:
+    """How much more than at some moment a process has held since; on a GPU, its allocator."""
+
+    def __init__(self) -> None:
+        self._before: int | None = None
+
+    def begin(self) -> None:
+        """Count from here on."""
+        counts = forget_peak()
+        gpu_peak_bytes(forget=True)
+        on_gpu = gpu_peak_bytes()
+        self._before = on_gpu if on_gpu is not None else peak_bytes() if counts else None
+
+    def bytes(self) -> int | None:
+        """The most so far; None where the system cannot count anew."""
+        if self._before is None:
+            return None
+        on_gpu = gpu_peak_bytes()
+        return (peak_bytes() if on_gpu is None else on_gpu) - self._before
 
 
-def forget_peak() -> None:
-    """Let the system count the peak anew, where it can (Linux)."""
+GROWTH = Growth()
+
+
+def forget_peak() -> bool:
+    """Let the system count the peak anew; says whether it can (Linux)."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
-        return
+        return False
+    return True
 
 
 def peak_bytes() -> int:

@@ -28,7 +28,7 @@ from automl_img.training.graphs import GraphCache, key_of
 from automl_img.training.guards import check_finite
 from automl_img.training.inputs import Inputs, TrialImages, inputs_of
 from automl_img.training.pace import Pace
-from automl_img.training.peak import forget_peaks, gpu_peak_bytes
+from automl_img.training.peak import GROWTH
 from automl_img.training.predict import EVALUATION_BATCH, loss_and_accuracy, predict_rows
 from automl_img.training.steps import Steps
 from automl_img.trials import EpochResult, TrialSpec, epochs_since_best
@@ -56,6 +56,7 @@ class Trainer:
         ms_per_image: the fastest validation pass so far, in milliseconds an image, what is kept of
             the frozen part included.
         notice: what the user should know, in a sentence, or None.
+        precision: the policy of Keras that it trains with.
     """
 
     def __init__(
@@ -78,9 +79,9 @@ class Trainer:
         self.stop_reason = "finished"
         self.ms_per_image: float | None = None
         self.notice: str | None = None
-        self._precision = spec.precision
+        self.precision = spec.precision
         if spec.on_gpu and not sees_gpu():
-            self._precision = "float32"
+            self.precision = "float32"
             self.notice = (
                 "trials train on the CPU, as Keras sees no GPU here; with TensorFlow it needs "
                 "pip install 'tensorflow[and-cuda]'"
@@ -90,7 +91,7 @@ class Trainer:
         self._head_epochs = int(spec.params["fine_tune.head_epochs"]) if self._alone else 0
         self._traced_before = 0
         self._countdown = Countdown(spec.deadline)
-        forget_peaks()
+        GROWTH.begin()
         self._earlier = 0 if self.results else self._epochs_of(spec.goes_on_from)
         self._phase = self._phase_of(max(len(self.results) - 1, 0))
         source = self.folder if self.results else Path(spec.goes_on_from or "")
@@ -115,12 +116,6 @@ class Trainer:
         """Compiled functions that were traced for this trial and not found in the worker."""
         phase = self._phase
         return self._traced_before + self.model.traces - phase.traces + phase.inputs.traced
-
-    @property
-    def gpu_peak_bytes(self) -> int | None:
-        """The most GPU memory that the process held since the trial began, for the graphs that it
-        keeps too; None without a GPU."""
-        return gpu_peak_bytes()
 
     @cached_property
     def serving(self) -> Any:
@@ -190,7 +185,7 @@ class Trainer:
         inputs, notice = inputs_of(spec, params, self.data, facts, range(epoch, last))
         self.notice = notice or self.notice
         steps = self._graphs.get(
-            key_of(params, facts, spec.weights, inputs.kept, self._precision),
+            key_of(params, facts, spec.weights, inputs.kept, self.precision),
             lambda: training_model(params, facts, spec.weights, inputs.kept),
         )
         check_fits(steps.model, spec)

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from automl_img.search.memory import MemoryBounds
 from automl_img.trials import Params, TrialRecord, TrialState
+from tests.search.spaces import record
 
 GB = 10**9
 
@@ -25,7 +28,7 @@ def test_nothing_is_refused_before_its_network_was_built() -> None:
 
 def test_what_is_known_of_a_network_holds_for_every_batch_size() -> None:
     memory = bounds()
-    memory.ended(ended(params(8), fixed_bytes=10**6, image_bytes=10**8))
+    memory.restore(ended(params(8), fixed_bytes=10**6, image_bytes=10**8))
     assert memory.refusal(params(32)) is None
     sentence = memory.refusal(params(128))
     assert sentence is not None
@@ -38,25 +41,44 @@ def test_what_a_process_held_corrects_the_estimate_of_its_backbone_alone() -> No
     memory = bounds()
     before = memory.allowance(params(8))
     # 4 GB were estimated and 1 GB was held.
-    memory.ended(ended(params(40), fixed_bytes=0, image_bytes=10**8, peak_bytes=2 * GB))
-    assert memory.allowance(params(8)) > 2 * before
+    memory.restore(ended(params(40), fixed_bytes=0, image_bytes=10**8, grown_bytes=GB))
+    assert memory.allowance(params(8)) == 2 * before
     assert memory.allowance(params(8, backbone="vgg16")) == before
+    # The next trial of the process found that memory there already, which says nothing.
+    memory.restore(ended(params(40), fixed_bytes=0, image_bytes=10**8, grown_bytes=10**7))
+    assert memory.allowance(params(8)) == 2 * before
 
 
 def test_a_small_network_says_nothing_of_the_estimate() -> None:
     memory = bounds()
     before = memory.allowance(params(8))
-    memory.ended(ended(params(8), fixed_bytes=0, image_bytes=10**6, peak_bytes=3 * GB))
+    memory.restore(ended(params(8), fixed_bytes=0, image_bytes=10**6, grown_bytes=10**6))
     assert memory.allowance(params(8)) == before
 
 
-def test_after_a_trial_ran_out_of_memory_no_larger_one_starts_whatever_others_held() -> None:
+def test_after_a_trial_ran_out_of_memory_no_larger_one_starts_and_after_two_none_as_large() -> None:
     memory = bounds()
+    memory.ended(ended(params(32), "out of memory", fixed_bytes=0, image_bytes=10**8))
+    assert memory.refusal(params(33)) is not None
+    assert memory.refusal(params(32)) is None
     memory.ended(ended(params(32), "out of memory", fixed_bytes=0, image_bytes=10**8))
     assert memory.refusal(params(32)) is not None
     assert memory.refusal(params(16)) is None
-    memory.ended(ended(params(16), fixed_bytes=0, image_bytes=10**8, peak_bytes=1.2 * GB))
-    assert memory.refusal(params(32)) is not None
+
+
+def test_a_trial_that_trained_shows_that_its_size_fits() -> None:
+    memory = bounds()
+    for _ in range(2):
+        memory.ended(ended(params(32), "out of memory", fixed_bytes=0, image_bytes=10**8))
+    trained = ended(params(40), fixed_bytes=0, image_bytes=10**8)
+    memory.ended(replace(trained, epochs=record(0, (0.5,)).epochs))
+    assert memory.refusal(params(40)) is None
+
+
+def test_what_ran_out_of_memory_in_an_earlier_session_may_have_room_now() -> None:
+    memory = bounds()
+    memory.restore(ended(params(32), "out of memory", fixed_bytes=0, image_bytes=10**8))
+    assert memory.refusal(params(33)) is None
 
 
 def test_without_a_share_nothing_is_refused() -> None:
