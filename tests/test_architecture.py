@@ -61,7 +61,7 @@ def test_what_is_imported_is_declared(graph: grimp.ImportGraph) -> None:
     for backend in OTHER_BACKENDS:
         assert graph.find_modules_that_directly_import(backend) == {
             "automl_img.models.device",
-            "automl_img.training.guards",
+            "automl_img.training.peak",
         }
 
 

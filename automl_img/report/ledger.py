@@ -117,23 +117,22 @@ def _marks(
         good = [trial.params[name] for trial in others if name in trial.params]
         if len(theirs) < len(failed) or len(good) < _LEAST_OTHERS:
             continue
-        if dimension.options:
-            found = _by_option(dimension, theirs, good)
-        else:
+        found = [_by_option(dimension, theirs, good)]
+        if not dimension.options:
             found = [_by_bound(dimension, theirs, good, above) for above in (True, False)]
         yield from (mark for mark in found if mark and mark.share <= _MOST_BEYOND)
 
 
 def _by_option(
     dimension: Dimension, theirs: Sequence[object], good: Sequence[object]
-) -> list[_Mark]:
+) -> _Mark | None:
     left = [option for option in dimension.options if option not in theirs]
     if not left:
-        return []
+        return None
     tried = [option for option in dimension.options if option in theirs]
     beyond = sum(value in theirs for value in good)
     where = f"= {' or '.join(map(significant, tried))}"
-    return [_Mark(dimension.name, where, ",".join(map(str, left)), beyond, len(good))]
+    return _Mark(dimension.name, where, ",".join(map(str, left)), beyond, len(good))
 
 
 def _by_bound(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from automl_img.data.prepare import prepare
 from automl_img.errors import RunError
@@ -154,7 +155,7 @@ def _resources(run: Run, record: TrialRecord, here: Resources) -> Resources:
 
 def _others(run: Run, here: Resources) -> tuple[str, ...]:
     before, now = run.info.get("versions", {}), describe_versions()
-    pairs = [(name, before.get(name), version) for name, version in now.items()]
+    pairs: list[tuple[str, Any, Any]] = [(name, before.get(name), now[name]) for name in now]
     then, machine = run.info.get("hardware", {}), describe_hardware(here)
     pairs += [(name, then.get(name), machine.get(name)) for name in _MACHINE]
     return tuple(f"{name} {old} -> {new}" for name, old, new in pairs if old != new)

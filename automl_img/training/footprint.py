@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -29,9 +29,8 @@ def footprint(model: TrainingModel) -> Footprint:
 
 
 def _footprint(model: TrainingModel) -> Footprint:
-    learnt = sum(int(weight.size) for weight in model.trainable_variables)
-    every = sum(int(math.prod(weight.shape)) for weight in model.weights)
-    slots = sum(int(math.prod(variable.shape)) for variable in model.optimizer.variables)
+    learnt, every = _count(model.trainable_variables), _count(model.weights)
+    slots = _count(model.optimizer.variables)
     outputs = [size for part in model.trained for size in _outputs(part)]
     largest = max(_outputs(model), default=0)
     return Footprint(4 * (every + learnt + slots), sum(outputs) + 2 * largest)
@@ -53,6 +52,10 @@ def check_fits(model: TrainingModel, spec: TrialSpec) -> None:
     needs = footprint(model).of(int(spec.params["batch_size"])) if most else 0
     if needs > most:
         raise TooLarge(too_large(needs, most), memory_facts(model, trained=False))
+
+
+def _count(variables: Iterable[Any]) -> int:
+    return sum(math.prod(variable.shape) for variable in variables)
 
 
 def _outputs(model: keras.Model) -> Iterator[int]:

@@ -639,7 +639,7 @@ def test_what_is_no_trial_of_the_search_is_not_asked_whether_it_fits(tmp_path: P
     search.report("a", 1, 0.5)
     search.finish("a", "out of memory", memory={"fixed_bytes": 10**11, "image_bytes": 0})
     assert search.memory.refusal(spec.params)
-    search.last.suggestion = Suggestion(0, spec.params, 0)
+    search.last.suggestion = Suggestion(0, spec.params, spec.seed)
     assert search.conductor.next("b") == dataclasses.replace(spec, memory_bytes=0)
 
 

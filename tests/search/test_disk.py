@@ -136,12 +136,18 @@ def test_a_run_whose_disk_fills_up_stops_in_a_sentence_and_goes_on_once_there_is
 
 
 @pytest.mark.slow
-def test_a_full_disk_of_the_cache_costs_time_and_no_run(
+def test_a_full_disk_of_the_cache_is_named_and_the_run_goes_on_once_there_is_room(
     small_disk: Callable[[int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photos = class_folders(tmp_path / "photos", per_class=40)
     folder = small_disk(1)
     monkeypatch.setenv("AUTOML_IMG_CACHE", str(folder / "cache"))
-    fill(folder, leave=20_000)
-    run = small_search(photos, tmp_path / "runs", budget=2)
+    ballast, out = fill(folder, leave=20_000), tmp_path / "runs"
+    with pytest.raises(RunError, match=r"disk of the cache .* is full.* automl-img resume run"):
+        small_search(photos, out, budget=2, name="run")
+    before = Run(out / "run").trials()
+    assert len(before) == 2
+    ballast.unlink()
+    run = resume("run", out=out)
+    assert run.trials() == before
     assert run.model.exists()

