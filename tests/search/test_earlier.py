@@ -46,6 +46,7 @@ def run(tmp_path: Path) -> Run:
     """A run with no session yet."""
     settings = SearchSettings(data="digits", budget="20").model_dump()
     info = {"settings": settings, "seconds": {}, "sessions": [], "status": "running"}
+    info |= {"search": {}, "data": {}}
     return create_run(tmp_path, "run", info)
 
 
