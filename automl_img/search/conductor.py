@@ -9,6 +9,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from automl_img.errors import DiskFull
@@ -87,10 +88,7 @@ class Conductor:
         return last and self.stage.over and not self._placement.waiting and not self._running
 
     def next(self, trial_id: str) -> TrialSpec | None:
-        """The trial to start under Tune's ``trial_id``.
-
-        None where no trial starts any more (``over``), or none before another one ends.
-        """
+        """The trial to start under Tune's ``trial_id``; None where none does, or none yet."""
         self._move_on()
         self._ask()
         suggestion = self._placement.start(trial_id)
@@ -103,8 +101,9 @@ class Conductor:
         self._running[trial_id] = trial
         if self.stage.kept:
             self._begin(trial)
-            if not self._has_trained(suggestion):
-                spec = dataclasses.replace(spec, memory_bytes=self._memory.allowance(spec.params))
+            bound = 0 if self._has_trained(suggestion) else self._memory.allowance(spec.params)
+            return dataclasses.replace(spec, memory_bytes=bound)
+        trial.epochs = checkpoint.saved_results(Path(spec.folder))
         return spec
 
     def _begin(self, trial: Running) -> None:

@@ -31,6 +31,8 @@ _BFLOAT16_CAPABILITY = 8.0
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 _CPU_FACTS = Path("/proc/cpuinfo")
 _KERNEL_COUNTS = Path("/proc/vmstat")
+# The same in control groups, of version 2, then of version 1.
+_CGROUP_COUNTS = ("memory.events", "memory.oom_control")
 _CGROUPS = Path("/sys/fs/cgroup")
 # (limit, use, what of the use is only cache) of version 2, then of version 1.
 _CGROUP_FILES = (
@@ -158,7 +160,8 @@ def own_memory() -> int:
 def out_of_memory_kills() -> int:
     """How many processes the system has killed for want of memory so far: in the control group of
     this process, where there is one, else on the machine; 0 where it does not tell (Linux does)."""
-    for path in (*(group / "memory.events" for group in _own_cgroups()), _KERNEL_COUNTS):
+    counts = [group / name for group in _own_cgroups() for name in _CGROUP_COUNTS]
+    for path in (*counts, _KERNEL_COUNTS):
         with suppress(OSError, ValueError, KeyError):
             lines = path.read_text(encoding="utf-8").splitlines()
             return int(dict(line.split() for line in lines)["oom_kill"])

@@ -36,7 +36,8 @@ class Pace:
         """
         if self._deadline is None:
             return earlier + len(results)
-        if len(results) < _FEWEST:
+        if len(results) < _FEWEST or not self._at:
+            # Of one that goes on from its checkpoint too, whatever pace it had before.
             self._at = min(len(results), self._epochs - 1)
         else:
             fit = max(1, int((self._deadline - time.time()) / _seconds(results)))

@@ -149,7 +149,8 @@ class Trainer:
             except OutOfTime:
                 self._end_with_the_time()
                 break
-            if not self.spec.train_on_all and epoch + 1 < self.spec.max_epochs:
+            # What goes on from another trial's checkpoint has that one.
+            if self.spec.goes_on_from is None and epoch + 1 < self.spec.max_epochs:
                 self._checkpoint()
             yield self.results[-1]
             if self.stop_reason == "budget":

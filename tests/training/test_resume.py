@@ -153,6 +153,30 @@ def test_a_retraining_goes_on_from_a_trial_that_was_cut_short_through_the_rest_o
     assert [each.learning_rate for each in on] == pytest.approx(sorted(left * times, reverse=True))
 
 
+@pytest.mark.parametrize("seconds", [None, 1000], ids=["without a deadline", "with one"])
+def test_a_retraining_goes_on_from_its_own_checkpoint(
+    spec: TrialSpec, tmp_path: Path, seconds: float | None
+) -> None:
+    whole, torn = (
+        dataclasses.replace(
+            with_(spec, tmp_path / name, max_epochs=4, fix={"optimizer__schedule": "cosine"}),
+            train_on_all=True,
+            learning_rates=(0.01, 0.008, 0.004, 0.001),
+            deadline=None if seconds is None else time.time() + seconds,
+        )
+        for name in ("whole", "torn")
+    )
+    unbroken = train(whole)
+    interrupted(torn, after=2)
+    resumed = train(torn)
+    assert [each.epoch for each in resumed] == [2, 3, 4]
+    rates = [each.learning_rate for each in resumed]
+    assert rates == [each.learning_rate for each in unbroken[1:]]
+    assert [each.loss for each in resumed] == pytest.approx(
+        [each.loss for each in unbroken[1:]], abs=1e-6
+    )
+
+
 def out_of_time(spec: TrialSpec, after: int) -> Trainer:
     """Train with a deadline that passes in the midst of the epoch after ``after``."""
     trainer = trainer_of(dataclasses.replace(spec, deadline=time.time() + 1000))

@@ -25,6 +25,13 @@ def _raise(error: Exception) -> None:
     raise error
 
 
+def _take(size: int) -> None:
+    """Hold so many bytes for real, as a large model would."""
+    held = bytearray(size)
+    for place in range(0, size, 4096):
+        held[place] = 1
+
+
 def _once(folder: Path, fault: Callable[[], object]) -> None:
     """Of a trial that is tried again, the first time alone."""
     if not (folder / "faulted").exists():
@@ -45,6 +52,7 @@ KINDS: dict[str, Callable[[Any], object]] = {
     "killed once": lambda trainer: _once(
         trainer.folder, lambda: os.kill(os.getpid(), signal.SIGKILL)
     ),
+    "takes all memory": lambda trainer: _take(4 * 10**9),
     "segfault": lambda trainer: ctypes.string_at(0),
 }
 
