@@ -54,6 +54,8 @@ class Proposals:
         self._sampler = sampler
         self._unfinished = deque(unfinished)
         self._probes = deque(first.probes)
+        # The score of one alone puts nothing into another order.
+        self._scores_decide = len(self._probes) > 1
         self._most_probes = spending.trials_in(FOR_PROBES, PROBE_EPOCHS)
         self._asked_probes = 0
         # Of the budget, as the first probe was asked for: images were read before, Ray started.
@@ -104,7 +106,11 @@ class Proposals:
         if self._probes:
             # Otherwise their time decides how many there will be.
             return self._most_probes is not None
-        return not self._probing and (bool(self._points) or self._kind != "tpe")
+        return not self._waits_for_scores and (bool(self._points) or self._kind != "tpe")
+
+    @property
+    def _waits_for_scores(self) -> bool:
+        return self._scores_decide and bool(self._probing)
 
     @property
     def over(self) -> bool:
@@ -129,7 +135,7 @@ class Proposals:
             number, params = next(self._numbers), self._probes.popleft()
             self._probing.add(number)
             return Suggestion(number, params, own_seed(self._sampler.seed, number), "probe")
-        if self._probing:
+        if self._waits_for_scores:
             return None
         return self._placed() or self._sampled()
 

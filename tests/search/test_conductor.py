@@ -464,6 +464,19 @@ def test_probes_come_first_and_the_start_set_waits_for_their_scores(tmp_path: Pa
     assert len(open_studies(search.run.study)[0].trials) == 1
 
 
+def test_one_probe_alone_decides_nothing_so_the_start_set_does_not_wait_for_it(
+    tmp_path: Path,
+) -> None:
+    search = Search(tmp_path, 20, points=1, probes=(probe("vgg19"),))
+    search.conductor.next("a")
+    assert search.conductor.next("b") is not None
+    for trial, accuracy in (("b", 0.5), ("a", 0.7)):
+        search.report(trial, 1, accuracy)
+        search.finish(trial)
+    origins = [trial.origin for trial in search.run.trials()]
+    assert origins == ["probe", "start set"]
+
+
 def test_probes_take_a_fifth_of_the_budget_at_the_most(tmp_path: Path) -> None:
     names = ("vgg19", "resnet50", "xception")
     search = Search(tmp_path, 8, probes=tuple(map(probe, names)))
