@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from automl_img.errors import AutomlImgError, DataError, RunError, SpaceError
 from automl_img.events import Listener, ignore
-from automl_img.runs import Run, all_runs, find_run
+from automl_img.runs import Run, all_runs, find_run, refuse_links
 
 if TYPE_CHECKING:
     from automl_img.report.verdict import Verdict
@@ -163,7 +163,9 @@ def write_report(run: str | Path | None = None, out: str | Path = RUNS) -> Path:
     """
     from automl_img.report import render
 
-    return render.write_report(load_run(run, out))
+    found = load_run(run, out)
+    refuse_links(found)
+    return render.write_report(found)
 
 
 def export_model(

@@ -207,6 +207,23 @@ def open_run(path: Path) -> Run:
     return run
 
 
+def refuse_links(run: Run) -> None:
+    """Refuse a run folder with links in it: a run has none, and what is written through one that
+    somebody else made may be a file of the user.
+
+    Raises:
+        RunError: there is one.
+    """
+    found = [path for path in run.path.rglob("*") if path.is_symlink()]
+    # Ray's own files are its own, as long as the folder is.
+    found = [path for path in found if path.relative_to(run.path).parts[:-1][:1] != (RAY,)]
+    if found:
+        raise RunError(
+            f"a run folder has no links, but {run.path} has {found[0].relative_to(run.path)}; "
+            "remove it if you trust who made this folder"
+        )
+
+
 def all_runs(out: Path) -> list[Run]:
     """The runs in ``out``, newest first; a folder whose ``run.json`` is damaged is left out."""
     found = []

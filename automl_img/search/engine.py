@@ -17,7 +17,7 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from automl_img.errors import SettingsError
+from automl_img.errors import SearchError, SettingsError
 from automl_img.events import Listener, Notice
 from automl_img.files import disk_is_full
 from automl_img.runs import RAY, Run, remove_folders
@@ -110,6 +110,10 @@ def run_trials(conductor: Conductor, run: Run, resources: Resources, listener: L
 
     What wants the machine for itself comes last, in a process of its own. Where Ray Tune ends
     early, another Tuner goes on with the same trials, three times at the most.
+
+    Raises:
+        SearchError: it ended early once more.
+        Exception: a disk is full; see ``automl_img.files.disk_is_full``.
     """
     failures = 0
     while not conductor.over and failures <= _MOST_RESTARTS:
@@ -118,10 +122,14 @@ def run_trials(conductor: Conductor, run: Run, resources: Resources, listener: L
         if error is None and (conductor.over or conductor.alone is not alone):
             continue
         failures += 1
-        goes_on = "it is started again" if failures <= _MOST_RESTARTS else "once too often"
-        listener(Notice(f"Ray Tune ended early ({error or 'without an error'}); {goes_on}"))
         conductor.take_back()
-    conductor.end_all()
+        why = f"Ray Tune ended early ({error or 'without an error'})"
+        if failures > _MOST_RESTARTS:
+            raise SearchError(
+                f"{why}, {failures} times; what was trained is kept, and automl-img resume "
+                f"{run.name} goes on"
+            )
+        listener(Notice(f"{why}; it is started again"))
 
 
 def _run(conductor: Conductor, run: Run, resources: Resources, alone: bool) -> str | None:

@@ -263,6 +263,11 @@ def describe_hardware(resources: Resources) -> dict[str, Any]:
     }
 
 
+def machine_of(resources: Resources) -> dict[str, Any]:
+    """What decides the bits that a trial gives, as ``run.json`` keeps it of each session."""
+    return {"versions": describe_versions(), "hardware": describe_hardware(resources)}
+
+
 def describe_versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide what a trial gives."""
     return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}

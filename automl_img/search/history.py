@@ -11,11 +11,14 @@ from automl_img.errors import AutomlImgError, RunError
 from automl_img.events import Listener, Notice, ignore
 from automl_img.runs import Run, all_runs, find_run
 from automl_img.search.rungs import ladder_of
+from automl_img.settings import SearchSettings
 from automl_img.space.dimensions import Choice, Dimension, SearchSpace
 from automl_img.space.portfolio import DataFacts
 from automl_img.trials import Params, TrialRecord
 
 AUTO = "auto"
+# Points of earlier runs; the sampler should have its turn too.
+_MOST_WARM = 10
 # The next run may know something else.
 MOST_OF_A_RUN = 3
 # Two points are too much alike to try both where no number differs by more of its range.
@@ -53,6 +56,28 @@ def resolve(names: Sequence[str], out: Path) -> list[Run]:
                 raise RunError(f"--warm-start must name runs or be auto, but {error}") from None
         found |= {run.path.resolve(): run for run in runs if run.path.resolve() not in found}
     return list(found.values())
+
+
+def warm_points(
+    settings: SearchSettings, run: Run, space: SearchSpace, goes_on: bool, listener: Listener
+) -> list[Params]:
+    """The best points of earlier runs, where some were named, for ``run`` in ``space``.
+
+    Args:
+        goes_on: whether the run had a session before.
+
+    Raises:
+        RunError: as ``run`` begins, one of them is not there.
+    """
+    try:
+        runs = resolve(settings.warm_start, Path(settings.out))
+    except RunError:
+        if not goes_on:
+            raise
+        # They were there as the run began, which has kept their points since.
+        return []
+    others = [other for other in runs if other.path != run.path]
+    return best_of_runs(others, run.info["data"], space, _MOST_WARM, listener)
 
 
 def facts_of(data: dict[str, Any]) -> DataFacts:

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -20,6 +21,7 @@ from automl_img.errors import OutOfMemory, SearchError, TrialFailed
 from automl_img.search.hardware import Resources
 from automl_img.search.worker import environment
 from automl_img.training.costs import StepCost, Work
+from automl_img.training.watchdog import WATCHDOG, refuse_hung
 from automl_img.trials import EpochResult, TrialSpec
 
 # -P: else a file json.py in the user's folder would be taken for the library.
@@ -62,10 +64,15 @@ class Measuring:
         """The first ``epochs`` of a trial, whose folder is written to.
 
         Raises:
+            Hung: nothing happened for longer than the trial may take.
             OutOfMemory: it does not fit, or the process died of it.
             TrialFailed: it cannot be trained.
         """
-        trained = self._ask("train", spec, epochs=epochs)
+        try:
+            trained = self._ask("train", spec, epochs=epochs)
+        except OutOfMemory:
+            refuse_hung(Path(spec.folder))
+            raise
         return [EpochResult(**result) for result in trained]
 
     def __enter__(self) -> Measuring:
@@ -164,6 +171,7 @@ def _answered(job: dict[str, Any]) -> dict[str, Any]:
         if job["do"] == "work":
             return {"result": [dataclasses.asdict(phase) for phase in work_of(spec)]}
         if job["do"] == "train":
+            WATCHDOG.begin(Path(spec.folder), spec.timeout)
             trained = itertools.islice(Trainer(spec).epochs(), job["epochs"])
             return {"result": [dataclasses.asdict(result) for result in trained]}
         return {"result": dataclasses.asdict(measure_step(spec, GraphCache(most=1)))}

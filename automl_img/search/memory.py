@@ -17,7 +17,7 @@ from automl_img.trials import Params, TrialRecord
 _UNMEASURED = 0.5
 # Estimates below say nothing of a factor: other things that a process holds are as large.
 _TELLING_BYTES = 200_000_000
-_LEAST_FACTOR = 0.1
+_MOST_FACTOR = 1.5
 # Where what a process holds anyway would leave nothing.
 _LEAST_PART = 0.25
 
@@ -46,7 +46,7 @@ class MemoryBounds:
     def allowance(self, params: Params) -> int:
         """The most bytes that may be estimated for a trial; 0 for no bound."""
         backbone = str(params["backbone"])
-        most = int(self._room / max(_LEAST_FACTOR, self._measured.get(backbone, _UNMEASURED)))
+        most = int(self._room / self._measured.get(backbone, _UNMEASURED))
         trained = self._trained.get(backbone, 0)
         failed = sorted(each for each in self._failed.get(backbone, ()) if each > trained)
         if failed:
@@ -76,11 +76,11 @@ class MemoryBounds:
         known = Footprint(int(facts["fixed_bytes"]), int(facts["image_bytes"]))
         self._known[self._graph_of(params)] = known
         backbone, estimated = str(params["backbone"]), known.of(int(params["batch_size"]))
-        grown = facts.get("grown_bytes", 0.0)
-        if grown > 0 and estimated > _TELLING_BYTES:
-            # A process that trained another trial before has some of the memory already.
-            factor = max(grown / estimated, self._measured.get(backbone, 0.0))
-            self._measured[backbone] = factor
+        if estimated > _TELLING_BYTES:
+            # A process that trained another trial before has some of the memory already, so the
+            # largest counts; what libraries take once makes it too large.
+            factor = min(_MOST_FACTOR, facts.get("grown_bytes", 0.0) / estimated)
+            self._measured[backbone] = max(factor, self._measured.get(backbone, _UNMEASURED))
 
     def ended(self, record: TrialRecord) -> None:
         """Learn from a trial of this session."""

@@ -59,13 +59,15 @@ def settings_of(run: Run, budget: str | None, workers: int | None) -> SearchSett
 def check_unfinished(run: Run, settings: SearchSettings) -> None:
     """
     Raises:
-        RunError: ``run`` has come to its end, and its budget is not larger now.
+        RunError: ``run`` has come to its end, and its budget is not larger now. One that was given
+            up, as its trials failed or did not fit, has not.
     """
     info = run.info
     before = check(info["settings"]).allowed
     # The report comes last, and only then all is done.
     reported = run.report.exists() and run.report.stat().st_mtime >= (info.get("finished") or 0)
-    if info.get("status") == "finished" and reported and settings.allowed == before:
+    whole = info.get("status") == "finished" and not info.get("given_up")
+    if whole and reported and settings.allowed == before:
         raise RunError(
             f"the run {run.name} has come to its end; give it more with --budget: +{_share(before)}"
         )

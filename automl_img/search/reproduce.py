@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from automl_img.data.prepare import prepare
 from automl_img.errors import RunError
 from automl_img.events import Listener, Phase
 from automl_img.models.weights import weights_of_space
-from automl_img.runs import Run, find_run
-from automl_img.search.hardware import Resources, describe_hardware, describe_versions, share
+from automl_img.runs import Run, find_run, refuse_links
+from automl_img.search.hardware import Resources, machine_of, share
 from automl_img.search.measuring import Measuring
 from automl_img.search.reopen import check_data, settings_of, space_of
 from automl_img.search.sampler import Suggestion
@@ -90,6 +89,7 @@ def reproduce(
         DataError, WeightsError: see ``automl_img.search.study.search``.
     """
     found = find_run(run, out)
+    refuse_links(found)
     record = _record(found, number)
     settings = settings_of(found, None, None)
     space = space_of(found, settings)
@@ -104,7 +104,7 @@ def reproduce(
         listener(Phase(f"training trial {record.number} again, {len(record.epochs)} epochs"))
         with Measuring(resources) as process:
             again = process.train(spec, len(record.epochs))
-    return Reproduction(record, tuple(again), _others(found, here))
+    return Reproduction(record, tuple(again), _others(found, record, here))
 
 
 def _record(run: Run, number: int | None) -> TrialRecord:
@@ -153,12 +153,18 @@ def _resources(run: Run, record: TrialRecord, here: Resources) -> Resources:
     return dataclasses.replace(here, workers=1, threads=int(threads), precision=str(precision))
 
 
-def _others(run: Run, here: Resources) -> tuple[str, ...]:
-    before, now = run.info.get("versions", {}), describe_versions()
-    pairs: list[tuple[str, Any, Any]] = [(name, before.get(name), now[name]) for name in now]
-    then, machine = run.info.get("hardware", {}), describe_hardware(here)
-    pairs += [(name, then.get(name), machine.get(name)) for name in _MACHINE]
-    return tuple(f"{name} {old} -> {new}" for name, old, new in pairs if old != new)
+def _others(run: Run, record: TrialRecord, here: Resources) -> tuple[str, ...]:
+    """What is not as it was in the session that trained it."""
+    info = run.info
+    sessions, machines = info.get("sessions", []), info.get("machines", [])
+    begun = [place for place, (began, _) in enumerate(sessions) if began <= record.ended]
+    place = begun[-1] if begun else 0
+    before = machines[place] if place < len(machines) else info
+    now = machine_of(here)
+    pairs = [("versions", name) for name in now["versions"]]
+    pairs += [("hardware", name) for name in _MACHINE]
+    found = [(name, before.get(part, {}).get(name), now[part].get(name)) for part, name in pairs]
+    return tuple(f"{name} {old} -> {new}" for name, old, new in found if old != new)
 
 
 def _metric(epoch: EpochResult) -> tuple[float | None, float | None]:

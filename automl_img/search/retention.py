@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from automl_img.runs import Run
@@ -19,14 +19,16 @@ class Retention:
     """Keeps the best weights of the best few trials and the checkpoints of those that were cut
     short, as long as all of them together take no more than they may."""
 
-    def __init__(self, run: Run, most_bytes: int) -> None:
+    def __init__(self, run: Run, most_bytes: int, going_on: Collection[int] = ()) -> None:
         """
         Args:
-            most_bytes: for all of them; a trial that runs keeps its checkpoint in any case.
+            most_bytes: for all of them; the best one, and those that run, keep theirs in any case.
+            going_on: numbers of trials of an earlier session that are still to go on.
         """
         self._run = run
         self._most_bytes = most_bytes
-        kept = [trial for trial in run.trials() if self._files(trial)]
+        ended = [trial for trial in run.trials() if trial.number not in going_on]
+        kept = [trial for trial in ended if self._files(trial)]
         self._cut_short = [trial for trial in kept if trial.stop_reason in _CUT_SHORT]
         self._best = [trial for trial in kept if (self._folder(trial) / checkpoint.BEST).exists()]
         self._best.sort(key=_worth, reverse=True)

@@ -6,11 +6,9 @@ import itertools
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from automl_img.data.prepare import Prepared
-from automl_img.errors import RunError
 from automl_img.events import Listener, Phase, SearchStarted
 from automl_img.files import disk_is_full
 from automl_img.runs import Run
@@ -19,8 +17,8 @@ from automl_img.search.disk import disk_full, needed_bytes
 from automl_img.search.earlier import Earlier, begin_session, end_session
 from automl_img.search.finals import Repeats, Retraining
 from automl_img.search.grid import LARGEST_GRID, grid
-from automl_img.search.hardware import Resources
-from automl_img.search.history import best_of_runs, facts_of, resolve
+from automl_img.search.hardware import Resources, machine_of
+from automl_img.search.history import facts_of, warm_points
 from automl_img.search.inputs import write_inputs
 from automl_img.search.interrupts import Interrupt, catching_interrupts
 from automl_img.search.memory import MemoryBounds
@@ -35,14 +33,10 @@ from automl_img.search.stale import Staleness
 from automl_img.search.start import FirstPoints, GridPoints, KeptPoints, StartPoints
 from automl_img.settings import SearchSettings
 from automl_img.space.dimensions import SearchSpace
-from automl_img.trials import Params
 
 if TYPE_CHECKING:
     from automl_img.search.conductor import Conductor
     from automl_img.search.sampler import Sampler, Suggestion
-
-# Points of earlier runs; the sampler should have its turn too.
-_MOST_WARM = 10
 
 
 class Session:
@@ -75,6 +69,7 @@ class Session:
         self.run = run
         self.earlier = earlier
         self._before = earlier.seconds
+        self.proposals: Proposals | None = None
         self.seconds: dict[str, float] = dict(run.info["seconds"])
         self.specs = Specs(settings, prepared, self.run, weights, resources)
         self.rungs = Rungs(settings.max_epochs, objectives=settings.objectives)
@@ -84,6 +79,16 @@ class Session:
 
     def run_to_the_end(self) -> Run:
         """Search, retrain, test, export, report; each step keeps what it did."""
+        try:
+            self._run()
+        except Exception as error:
+            if not disk_is_full(error):
+                raise
+            needed = needed_bytes(self.prepared, self.specs.weights, self.resources)
+            raise disk_full(self.run, needed) from error
+        return self.run
+
+    def _run(self) -> None:
         self._begin()
         try:
             with catching_interrupts(self.listener) as interrupt:
@@ -91,18 +96,14 @@ class Session:
         except KeyboardInterrupt:
             self._close("interrupted")
             raise
-        except BaseException as error:
+        except BaseException:
             # What was reached is worth a report too; another failure must not hide this one.
             with suppress(Exception):
                 self._close("failed")
                 self._report()
-            if disk_is_full(error):
-                needed = needed_bytes(self.prepared, self.specs.weights, self.resources)
-                raise disk_full(self.run, needed) from error
             raise
         self._close("interrupted" if interrupt.requested else "finished")
         self._report()
-        return self.run
 
     def _begin(self) -> None:
         """Note in the run that a session begins, and what its budget is by now; what it is to go on
@@ -118,6 +119,7 @@ class Session:
             time.time() - (time.monotonic() - self.began),
             settings={**info["settings"], "budget": settings.budget},
             search={**info["search"], **allowed},
+            machines=[*info.get("machines", ()), machine_of(self.resources)],
         )
 
     def _search(self, interrupt: Interrupt) -> Retraining:
@@ -210,7 +212,7 @@ class Session:
             spending,
             Placement.on(self.resources),
             memory,
-            Retention(run, self.settings.disk_bytes),
+            Retention(run, self.settings.disk_bytes, {each.number for each in going_on}),
             self.specs.graph,
             self.listener,
             lambda: interrupt.requested,
@@ -240,10 +242,12 @@ class Session:
             first: FirstPoints = GridPoints(grid(space, most, settings.seed))
         else:
             facts = facts_of(self.run.info["data"])
-            first = KeptPoints(StartPoints(space, facts, self._warm_points()), self.run)
+            goes_on = bool(self.earlier.sessions)
+            warm = warm_points(settings, self.run, space, goes_on, self.listener)
+            first = KeptPoints(StartPoints(space, facts, warm), self.run)
         if first.probes:
             self.specs.write_probe_rows()
-        return Proposals(
+        self.proposals = Proposals(
             sampler,
             first,
             settings.sampler,
@@ -254,20 +258,7 @@ class Session:
             Staleness(self.rungs.epochs) if settings.stop_when_stale else None,
             going_on,
         )
-
-    def _warm_points(self) -> list[Params]:
-        """The best points of earlier runs, where some were named."""
-        settings = self.settings
-        try:
-            runs = resolve(settings.warm_start, Path(settings.out))
-        except RunError:
-            if not self.earlier.sessions:
-                raise
-            # They were there as the run began, which has kept their points since.
-            return []
-        others = [run for run in runs if run.path != self.run.path]
-        data = self.run.info["data"]
-        return best_of_runs(others, data, self.space, _MOST_WARM, self.listener)
+        return self.proposals
 
     def _elapsed(self) -> float:
         """Seconds since the search was asked for, those between two sessions aside."""
@@ -296,4 +287,5 @@ class Session:
             self.seconds[phase] = round(took, 2)
 
     def _close(self, status: str) -> None:
-        end_session(self.run, status, seconds=self.seconds)
+        given_up = self.proposals is not None and self.proposals.given_up
+        end_session(self.run, status, seconds=self.seconds, given_up=given_up)

@@ -12,8 +12,8 @@ from automl_img.events import Listener, Notice, ignore
 from automl_img.files import sweep
 from automl_img.models.hyperparameters import declared
 from automl_img.models.weights import weights_of_space
-from automl_img.runs import RAY, Run, check_free, create_run, find_run, remove_folders
-from automl_img.search.disk import check_room, needed_bytes
+from automl_img.runs import RAY, Run, check_free, create_run, find_run, refuse_links, remove_folders
+from automl_img.search.disk import check_room, needed_bytes, size_of
 from automl_img.search.earlier import Earlier, earlier_of
 from automl_img.search.hardware import share
 from automl_img.search.history import resolve
@@ -123,6 +123,7 @@ def resume(
     began = time.monotonic()
     _prepare_environment()
     found = find_run(run, Path(out))
+    refuse_links(found)
     with only_driver(found):
         sweep(found.path)
         remove_folders([found.path / RAY])
@@ -135,6 +136,8 @@ def resume(
         weights = weights_of_space(space, asked.weights_dir)
         prepared = prepare(asked, listener)
         check_data(found, prepared)
+        needed = needed_bytes(prepared, weights, resources) - size_of(found.path)
+        check_room(found.path, needed)
         session = Session(
             asked, space, resources, prepared, weights, listener, began, found, earlier_of(found)
         )

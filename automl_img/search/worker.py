@@ -29,8 +29,6 @@ MEMORY = "AUTOML_IMG_WORKER_BYTES"
 _THREADS = "TF_NUM_INTRAOP_THREADS"
 # In the folder of a trial: it has sent away a process that had grown.
 _MOVED = "moved"
-# Of the memory that a trial may take: what needs more tells so before it trains.
-_MUCH_OF_ALLOWED = 0.2
 # What was measured of exported models, by the signature of their networks.
 _measured: dict[str, dict[str, float]] = {}
 _NO_TIME = (
@@ -104,7 +102,7 @@ def _train(spec: TrialSpec) -> None:
     graphs, growth = _kept()
     _leave_if_too_large(spec, graphs, growth)
     from automl_img.training import checkpoint
-    from automl_img.training.footprint import footprint
+    from automl_img.training.footprint import check_whole, memory_facts, takes_much
     from automl_img.training.trainer import Trainer
 
     # Not before the imports, which take as long as they take.
@@ -115,18 +113,20 @@ def _train(spec: TrialSpec) -> None:
     if serving and not begun and (broken := Limits(**spec.limits).infeasible(serving)):
         _report(0, ended="infeasible", error=broken, serving=serving)
         return
-    trainer = Trainer(spec, graphs)
-    needs = footprint(trainer.model).of(int(spec.params["batch_size"]))
-    if spec.memory_bytes and needs > _MUCH_OF_ALLOWED * spec.memory_bytes:
-        # Nothing can be told any more where the system ends the process.
-        _report(0, memory=_memory(trainer))
+    trainer = None
     epoch = 0
     try:
+        check_whole(spec)
+        trainer = Trainer(spec, graphs)
+        if takes_much(spec, trainer.model):
+            # Nothing can be told any more where the system ends the process.
+            _report(0, memory=memory_facts(spec, trainer.model, trained=False))
         for result in trainer.epochs():
             epoch = result.epoch
             _report(epoch, result=dataclasses.asdict(result), serving=serving, **_facts(trainer))
     except Exception as error:
-        _report_failure(error, trainer)
+        memory = None if trainer is None else memory_facts(spec, trainer.model, trained=True)
+        _report_failure(error, memory, begun=epoch > 0)
         return
     if spec.train_on_all:
         from automl_img.training.final import keep_final
@@ -135,6 +135,7 @@ def _train(spec: TrialSpec) -> None:
             taken = trainer.take_best_of(Path(spec.instead))
             trainer.notice = _NO_TIME if taken else _LITTLE_TIME.format(epoch)
         keep_final(trainer)
+        checkpoint.remove(trainer.folder)
     _report(epoch, ended=trainer.stop_reason, **_facts(trainer))
 
 
@@ -169,10 +170,11 @@ def _leave_if_too_large(spec: TrialSpec, graphs: GraphCache, growth: Growth) -> 
 
 def _facts(trainer: Trainer) -> dict[str, Any]:
     """What is known of a trial so far; told with each epoch, as none may follow."""
+    from automl_img.training.footprint import memory_facts
     from automl_img.training.peak import gpu_peak_bytes
 
     return {
-        "memory": _memory(trainer),
+        "memory": memory_facts(trainer.spec, trainer.model, trained=True),
         "threads": int(os.environ[_THREADS]),
         "precision": trainer.precision,
         "parameters": trainer.parameters,
@@ -183,17 +185,15 @@ def _facts(trainer: Trainer) -> dict[str, Any]:
     }
 
 
-def _memory(trainer: Trainer) -> dict[str, float] | None:
-    """What training takes; None while the head trains alone, as that says nothing of the rest."""
-    from automl_img.models.network import head_alone
-    from automl_img.training.footprint import memory_facts
+def _report_failure(
+    error: Exception, memory: dict[str, float] | None = None, begun: bool = False
+) -> None:
+    """Say how a trial has failed.
 
-    if head_alone(trainer.spec.params) is not None and len(trainer.model.trained) == 1:
-        return None
-    return memory_facts(trainer.model, bool(trainer.results))
-
-
-def _report_failure(error: Exception, trainer: Trainer | None = None) -> None:
+    Args:
+        memory: see ``automl_img.trials.TrialRecord``.
+        begun: whether it has trained an epoch.
+    """
     trace = "".join(traceback.format_exception(error))
     try:
         from automl_img.training.guards import as_trial_failure
@@ -210,12 +210,10 @@ def _report_failure(error: Exception, trainer: Trainer | None = None) -> None:
         graphs, _ = _kept()
         while graphs.shrink():
             pass
-    memory = None if trainer is None else _memory(trainer)
     if isinstance(failure, TooLarge):
         # What has trained its head alone is no trial that was never begun.
-        begun = trainer is not None and trainer.results
-        reason, memory = OutOfMemory.reason if begun else failure.reason, failure.memory
-        _report(0, ended=reason, error=str(failure), memory=memory)
+        reason = OutOfMemory.reason if begun else failure.reason
+        _report(0, ended=reason, error=str(failure), memory=failure.memory)
         return
     unforeseen = trace if type(failure) is TrialFailed else None
     if isinstance(failure, Hung):

@@ -11,12 +11,18 @@ from weakref import WeakKeyDictionary
 import keras
 
 from automl_img.errors import TooLarge
-from automl_img.models.network import TrainingModel
+from automl_img.models.network import TrainingModel, head_alone
 from automl_img.training.costs import Footprint, too_large
+from automl_img.training.inputs import TrialImages
 from automl_img.training.peak import GROWTH
+from automl_img.training.work import layers_of
 from automl_img.trials import TrialSpec
 
 _BYTES = {"bfloat16": 2, "float16": 2, "uint8": 1}
+# Of the memory that a trial may take.
+_MUCH = 0.2
+# Of an optimizer, for each parameter.
+_MOST_SLOTS = 2
 _footprints: WeakKeyDictionary[TrainingModel, Footprint] = WeakKeyDictionary()
 
 
@@ -36,10 +42,18 @@ def _footprint(model: TrainingModel) -> Footprint:
     return Footprint(4 * (every + learnt + slots), sum(outputs) + 2 * largest)
 
 
-def memory_facts(model: TrainingModel, trained: bool) -> dict[str, float]:
-    """What ``automl_img.trials.TrialRecord.memory`` tells; what was held, where it was trained."""
-    facts: dict[str, float] = dataclasses.asdict(footprint(model))
-    grown = GROWTH.bytes() if trained else None
+def takes_much(spec: TrialSpec, model: TrainingModel) -> bool:
+    """Whether training ``model`` needs so much of what the trial may take that it is to be told
+    before it begins."""
+    needs = _known_footprint(spec, model).of(int(spec.params["batch_size"]))
+    return bool(spec.memory_bytes) and needs > _MUCH * spec.memory_bytes
+
+
+def memory_facts(spec: TrialSpec, model: TrainingModel, trained: bool) -> dict[str, float]:
+    """What ``automl_img.trials.TrialRecord.memory`` tells; what was held only where it has trained,
+    and where not its head alone."""
+    facts: dict[str, float] = dataclasses.asdict(_known_footprint(spec, model))
+    grown = GROWTH.bytes() if trained and not _is_head_alone(spec, model) else None
     return facts if grown is None else {**facts, "grown_bytes": grown}
 
 
@@ -48,10 +62,44 @@ def check_fits(model: TrainingModel, spec: TrialSpec) -> None:
     Raises:
         TooLarge: training ``model`` would need more memory than the trial may take.
     """
-    most = spec.memory_bytes
-    needs = footprint(model).of(int(spec.params["batch_size"])) if most else 0
-    if needs > most:
-        raise TooLarge(too_large(needs, most), memory_facts(model, trained=False))
+    _check(footprint(model), spec)
+
+
+def check_whole(spec: TrialSpec) -> None:
+    """The same before anything of a network is built whose head trains alone first.
+
+    Raises:
+        TooLarge: training the whole of it would need more memory than the trial may take.
+    """
+    if spec.memory_bytes and head_alone(spec.params) is not None:
+        _check(_whole_footprint(spec), spec)
+
+
+def _check(needs: Footprint, spec: TrialSpec) -> None:
+    most, size = spec.memory_bytes, needs.of(int(spec.params["batch_size"]))
+    if most and size > most:
+        raise TooLarge(too_large(size, most), dataclasses.asdict(needs))
+
+
+def _known_footprint(spec: TrialSpec, model: TrainingModel) -> Footprint:
+    """Of the whole network, whatever of it ``model`` is."""
+    return _whole_footprint(spec) if _is_head_alone(spec, model) else footprint(model)
+
+
+def _is_head_alone(spec: TrialSpec, model: TrainingModel) -> bool:
+    return head_alone(spec.params) is not None and len(model.trained) == 1
+
+
+def _whole_footprint(spec: TrialSpec) -> Footprint:
+    """Of a pretrained network, told without building it for this; without its few last weights."""
+    facts = TrialImages(spec).facts(spec)
+    name = str(spec.params["backbone"])
+    cut = int(spec.params.get(f"{name}.frozen_layers", 0))
+    _, counts, shapes = layers_of(name, facts.image_size, facts.channels, ())
+    size = 2 if spec.precision == "mixed_bfloat16" else 4
+    outputs = [size * math.prod(shape) for shape in shapes]
+    fixed = 4 * (sum(counts) + (1 + _MOST_SLOTS) * sum(counts[cut:]))
+    return Footprint(fixed, sum(outputs[cut:]) + 2 * max(outputs))
 
 
 def _count(variables: Iterable[Any]) -> int:

@@ -36,10 +36,11 @@ class Pace:
         """
         if self._deadline is None:
             return earlier + len(results)
-        if len(results) < _FEWEST or not self._at:
-            # Of one that goes on from its checkpoint too, whatever pace it had before.
+        if len(results) < _FEWEST:
             self._at = min(len(results), self._epochs - 1)
         else:
+            # One that goes on from its checkpoint does not know what pace it had.
+            self._at = self._at or len(results) - 1
             fit = max(1, int((self._deadline - time.time()) / _seconds(results)))
             left = self._epochs - 1 - self._at
             self._at = min(self._at + max(1.0, left / fit), self._epochs - 1)

@@ -91,7 +91,6 @@ class Trainer:
         self._head_epochs = int(spec.params["fine_tune.head_epochs"]) if self._alone else 0
         self._traced_before = 0
         self._countdown = Countdown(spec.deadline)
-        GROWTH.begin()
         self._earlier = 0 if self.results else self._epochs_of(spec.goes_on_from)
         self._phase = self._phase_of(max(len(self.results) - 1, 0))
         source = self.folder if self.results else Path(spec.goes_on_from or "")
@@ -150,13 +149,11 @@ class Trainer:
                 self._end_with_the_time()
                 break
             # What goes on from another trial's checkpoint has that one.
-            if self.spec.goes_on_from is None and epoch + 1 < self.spec.max_epochs:
+            if not self._earlier and epoch + 1 < self.spec.max_epochs:
                 self._checkpoint()
             yield self.results[-1]
             if self.stop_reason == "budget":
                 break
-        if self.stop_reason != "budget":
-            checkpoint.remove(self.folder)
 
     def _end_with_the_time(self) -> None:
         """A retraining is as good as its time allowed; begun anew it needs some epochs to count."""
@@ -192,6 +189,7 @@ class Trainer:
         check_fits(steps.model, spec)
         traces = steps.model.traces
         steps.model.start(params, spec.seed)
+        GROWTH.begin()
         return _Phase(inputs, steps, traces)
 
     def _train_epoch(self, epoch: int) -> EpochResult:

@@ -22,6 +22,24 @@ FILE = "hang.txt"
 _OFTEN = 0.05
 
 
+def refuse_hung(folder: Path) -> None:
+    """
+    Args:
+        folder: of a trial.
+
+    Raises:
+        Hung: a process was ended with it, as it hung; that is told once.
+    """
+    path = folder / FILE
+    if path.exists() and (doing := path.read_text(encoding="utf-8", errors="replace")):
+        path.unlink()
+        raise Hung(
+            "the trial did nothing for longer than --trial-timeout allows, so its process was "
+            "ended; errors.log shows what it was at",
+            doing,
+        )
+
+
 class Watchdog:
     """The alarm of this process; ``faulthandler`` has one. Threads may share it."""
 
@@ -43,15 +61,8 @@ class Watchdog:
             Hung: a process was ended so with this trial.
         """
         self.end()
-        path = folder / FILE
-        if path.exists() and (doing := path.read_text(encoding="utf-8", errors="replace")):
-            path.unlink()
-            raise Hung(
-                "the trial did nothing for longer than --trial-timeout allows, so its process was "
-                "ended; errors.log shows what it was at",
-                doing,
-            )
-        self._path, self._seconds = path, seconds
+        refuse_hung(folder)
+        self._path, self._seconds = folder / FILE, seconds
         self._start()
 
     def progress(self) -> None:

@@ -46,7 +46,7 @@ def phase_work(
     variant = find_variant(name)
     cut = int(params.get(f"{name}.frozen_layers", 0))
     shaping = () if variant else tuple((key, params[key]) for key in params if key.startswith(name))
-    macs, parameters, values = _layers(name, facts.image_size, facts.channels, shaping)
+    macs, counts, values = layers_of(name, facts.image_size, facts.channels, shaping)
     filters = values[-1][-1]
     head = build_head(filters, facts.classes, params, serving=True)
     whole = cut == len(macs)
@@ -70,26 +70,32 @@ def phase_work(
         views=views,
         image_bytes=image_bytes,
         feature_bytes=size if has_features else 0,
-        parameters=parameters + head.count_params(),
+        parameters=sum(counts) + head.count_params(),
     )
 
 
 @lru_cache(maxsize=32)
-def _layers(
+def layers_of(
     name: str, image_size: int, channels: int, shaping: tuple[tuple[str, Any], ...]
-) -> tuple[list[float], int, list[tuple[int, ...]]]:
-    """Of each operation of a backbone, in order: multiplications of an image, and the shape of what
-    it gives; and the parameters of all."""
+) -> tuple[list[float], list[int], list[tuple[int, ...]]]:
+    """Of each operation of a backbone, in order: multiplications of an image, parameters, and the
+    shape of what it gives for one.
+
+    Args:
+        shaping: hyperparameters that shape it; of a pretrained one there are none.
+    """
     variant = find_variant(name)
     if variant is not None:
         network = application(variant, max(image_size, variant.minimum))
     else:
         network = family_of(name).build(name, image_size, channels, dict(shaping), None)
-    macs, shapes = [], []
+    macs, counts, shapes = [], [], []
     for operation in network.operations:
         shape = tuple(operation.output.shape[1:])
-        kernels = [weight for weight in getattr(operation, "weights", ()) if len(weight.shape) > 1]
+        weights = getattr(operation, "weights", ())
+        kernels = [weight for weight in weights if len(weight.shape) > 1]
         # Each weight of a kernel meets each position of the output once.
         macs.append(float(np.prod(shape[:-1]) * sum(np.prod(kernel.shape) for kernel in kernels)))
+        counts.append(sum(int(np.prod(weight.shape)) for weight in weights))
         shapes.append(shape)
-    return macs, int(network.count_params()), shapes
+    return macs, counts, shapes

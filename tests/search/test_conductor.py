@@ -282,15 +282,6 @@ def test_a_failed_trial_never_wins_over_one_that_ended_well() -> None:
     assert [trial.number for trial in rank([failed, record(1, (0.2,))])] == [1, 0]
 
 
-def test_trials_cut_off_with_their_executor_are_kept(tmp_path: Path) -> None:
-    search = Search(tmp_path)
-    search.conductor.next("a")
-    search.report("a", 1, 0.4)
-    search.conductor.end_all()
-    (kept,) = search.run.trials()
-    assert (kept.state, kept.stop_reason) == (TrialState.PRUNED, "interrupted")
-
-
 def test_the_trace_of_an_unforeseen_error_goes_to_a_file_of_its_own(tmp_path: Path) -> None:
     search = Search(tmp_path)
     search.conductor.next("a")

@@ -37,22 +37,22 @@ def test_what_is_known_of_a_network_holds_for_every_batch_size() -> None:
     assert memory.refusal(params(128, depth=3)) is None
 
 
-def test_what_a_process_held_corrects_the_estimate_of_its_backbone_alone() -> None:
+def test_what_a_process_grew_by_corrects_the_estimate_of_its_backbone_alone() -> None:
     memory = bounds()
     before = memory.allowance(params(8))
-    # 4 GB were estimated and 1 GB was held.
-    memory.restore(ended(params(40), fixed_bytes=0, image_bytes=10**8, grown_bytes=GB))
-    assert memory.allowance(params(8)) == 2 * before
+    # 4 GB were estimated and all of it was needed.
+    memory.restore(ended(params(40), fixed_bytes=0, image_bytes=10**8, grown_bytes=4 * GB))
+    assert memory.allowance(params(8)) == before // 2
     assert memory.allowance(params(8, backbone="vgg16")) == before
     # The next trial of the process found that memory there already, which says nothing.
     memory.restore(ended(params(40), fixed_bytes=0, image_bytes=10**8, grown_bytes=10**7))
-    assert memory.allowance(params(8)) == 2 * before
+    assert memory.allowance(params(8)) == before // 2
 
 
 def test_a_small_network_says_nothing_of_the_estimate() -> None:
     memory = bounds()
     before = memory.allowance(params(8))
-    memory.restore(ended(params(8), fixed_bytes=0, image_bytes=10**6, grown_bytes=10**6))
+    memory.restore(ended(params(8), fixed_bytes=0, image_bytes=10**6, grown_bytes=10**8))
     assert memory.allowance(params(8)) == before
 
 

@@ -45,7 +45,7 @@ def test_a_record_that_was_not_trained_so_does_not_hold_and_the_reason_may_be_a_
     epochs = tuple(replace(each, val_accuracy=0.01) for each in last.epochs)
     append_json_line(run.path / "trials.jsonl", replace(last, epochs=epochs).to_json())
     info = json.loads((run.path / "run.json").read_text())
-    info["versions"]["keras"] = "3.0"
+    info["machines"][0]["versions"]["keras"] = "3.0"
     run.write_json("run.json", info)
     try:
         found = reproduce(run.path, trial=last.number)
