@@ -158,7 +158,7 @@ def read_index(
     if not rows:
         raise DataError(
             f"{listing.name} must hold images that can be used, but not one of {len(images):,} can "
-            f"be (first: {images[0].name}: {images[0].reason}); mend them, or give other data"
+            f"be (first: {images[0].name!r}: {images[0].reason}); mend them, or give other data"
         )
     return DataIndex(
         paths=tuple(listing.paths[row] for row in rows),
