@@ -50,8 +50,9 @@ _VICTIMS = ("driver", "worker", "both")
 # Seconds, of a session: it takes a third of them to start.
 _LONGEST = 20.0
 _MORE = "+3"
-# For what Ray has started to end, once its driver is gone.
-_TO_END = 30.0
+# For what Ray has started to end, once its driver is gone: two agents of its own look for the
+# process that is gone too for a minute.
+_TO_END = 120.0
 
 
 @dataclass
@@ -64,7 +65,7 @@ class Chaos:
         lost, twice: trials that had ended and are gone or changed, and those that were handed out
             after they had ended.
         unreadable: files that could not be read at some instant.
-        left: processes that outlived a driver by half a minute.
+        left: processes that outlived their driver by two minutes.
     """
 
     folder: Path
@@ -77,6 +78,7 @@ class Chaos:
     left: list[str] = field(default_factory=list)
     _ended: dict[int, TrialRecord] = field(default_factory=dict)
     _starts: int = 0
+    _orphans: list[psutil.Process] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -91,6 +93,8 @@ class Chaos:
         with self._started() as driver:
             self._check(driver.wait())
         self._look()
+        _, alive = psutil.wait_procs(self._orphans, timeout=_TO_END)
+        self.left += map(_name, alive)
 
     def _session(self, kills: int) -> None:
         """One session, until it is killed or comes to its end."""
@@ -148,9 +152,7 @@ class Chaos:
         if victim != "worker":
             driver.kill()
             driver.wait()
-            names = {each.pid: _name(each) for each in below}
-            _, alive = psutil.wait_procs(below, timeout=_TO_END)
-            self.left += [names[each.pid] for each in alive]
+            self._orphans += below
         return True
 
     def _at(self) -> str:
