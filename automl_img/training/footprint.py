@@ -108,7 +108,8 @@ def _count(variables: Iterable[Any]) -> int:
 
 def _outputs(model: keras.Model) -> Iterator[int]:
     """Bytes that each layer of ``model`` gives for one image."""
-    for operation in model.operations:
+    # ConvNeXt has Sequential models inside, which name their layers alone.
+    for operation in getattr(model, "operations", model.layers):
         if isinstance(operation, keras.Model):
             yield from _outputs(operation)
             continue
