@@ -42,7 +42,7 @@ from pathlib import Path
 from tests.search.searches import small_search
 small_search(
     Path(sys.argv[1]), Path(sys.argv[2]), budget=int(sys.argv[3]), sampler="random", workers=2,
-    search={"optimizer.learning_rate": "1e-3..1e-2:log"}, max_epochs=1, trial_timeout="15s",
+    search={"optimizer.learning_rate": "1e-3..1e-2:log"}, max_epochs=1, trial_timeout="30s",
     name="run",
 )
 """

@@ -54,7 +54,7 @@ def test_each_fault_ends_its_trial_alone_and_has_its_reason(
     ask_for(monkeypatch, faults)
     out = tmp_path / "runs"
     run = small_search(
-        images, out, budget=10, sampler="random", max_epochs=2, workers=2, trial_timeout="15s"
+        images, out, budget=10, sampler="random", max_epochs=2, workers=2, trial_timeout="30s"
     )
     trials = by_number(run)
     assert len(trials) == 10
