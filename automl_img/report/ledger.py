@@ -26,7 +26,7 @@ _OTHERWISE = {
     "diverged": "a lower optimizer.learning_rate avoids most of it",
     "out of memory": "a smaller batch_size, a smaller network or fewer --workers avoid it",
     "hang": "errors.log has what they were at; --trial-timeout decides how long is too long",
-    "worker died": "AUTOML_IMG_DEBUG=1 shows what libraries say as it dies",
+    "worker died": "with AUTOML_IMG_DEBUG=1 Ray shows what libraries say as it dies",
     "error": "errors.log in the run folder has the traces",
     "infeasible": "--max-latency, --max-size, --max-params or fewer --workers decide it",
 }
@@ -63,7 +63,9 @@ def ledger(card: Card) -> tuple[Failure, ...]:
 
 def _failure(reason: str, trials: Sequence[TrialRecord], card: Card) -> Failure:
     likely = _LIKELY.get(reason, ())
-    marks = list(_marks(trials, card.usable, card.search.dimensions))
+    # One that failed after an epoch has a result too.
+    well = [trial for trial in card.usable if trial.state is not TrialState.FAILED]
+    marks = list(_marks(trials, well, card.search.dimensions))
     if len(trials) < _TELLING:
         marks = [each for each in marks if each.name in likely]
     mark = min(marks, key=lambda each: (each.name not in likely, each.share), default=None)

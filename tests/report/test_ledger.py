@@ -24,7 +24,6 @@ def failed(trial: TrialRecord, reason: str, **params: object) -> TrialRecord:
         state=TrialState.FAILED,
         stop_reason=reason,
         error=f"{reason} it was",
-        epochs=(),
         params={**trial.params, **params},
     )
 
