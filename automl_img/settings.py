@@ -96,6 +96,12 @@ class SearchSettings(BaseModel):
     feature_cache: str = "20GB"
 
     @property
+    def keeps_weights(self) -> bool:
+        """Whether the best weights of trials stay: for an ensemble, or since the end of the time
+        may leave no retraining."""
+        return self.ensemble is not None or self.allowed.unit == "seconds"
+
+    @property
     def allowed(self) -> Budget:
         """``budget``, read."""
         return Budget.parse(self.budget)

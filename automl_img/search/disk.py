@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import gettempdir
 
 from automl_img.data.cache import cache_root
 from automl_img.data.prepare import Prepared
 from automl_img.errors import RunError
+from automl_img.files import disk_is_full
 from automl_img.runs import Run
 from automl_img.search.hardware import Resources
+from automl_img.search.retention import MOST_KEPT
+from automl_img.settings import SearchSettings
 
 # The page with its figures, thumbnails, the study, and what is written meanwhile.
 _PAGE = 20_000_000
@@ -29,7 +32,10 @@ _FULL = 2_000_000
 
 
 def needed_bytes(
-    prepared: Prepared, weights: Mapping[tuple[str, str], str], resources: Resources
+    settings: SearchSettings,
+    prepared: Prepared,
+    weights: Mapping[tuple[str, str], str],
+    resources: Resources,
 ) -> int:
     """About what a run takes on the disk at its end, caches aside.
 
@@ -38,7 +44,15 @@ def needed_bytes(
     """
     largest = max(map(_size, map(Path, weights.values())), default=_SMALL_NETWORK)
     copies = _AT_THE_END + _OF_A_WORKER * resources.workers
-    return _PAGE + _AN_IMAGE * len(prepared.index) + largest * copies
+    kept = 4 * len(prepared.split.validation) * len(prepared.class_names)
+    kept += largest if settings.keeps_weights else 0
+    in_all = _PAGE + _AN_IMAGE * len(prepared.index) + largest * copies
+    return in_all + min(MOST_KEPT * kept, settings.disk_bytes)
+
+
+def missing_bytes(run: Run, needed: int) -> int:
+    """What is still to come of the ``needed`` bytes of ``run``; its page at the least."""
+    return max(_PAGE, needed - size_of(run.path))
 
 
 def check_room(out: Path, needed: int) -> None:
@@ -52,23 +66,35 @@ def check_room(out: Path, needed: int) -> None:
     free = free_bytes(out)
     if free < needed:
         raise RunError(
-            f"a run like this needs about {_megabytes(needed)} of disk, but there are "
+            f"a run like this needs about {_megabytes(needed)} of free disk, but there are "
             f"{_megabytes(free)} left for {out}; make room, or choose another --out"
         )
 
 
-def disk_full(run: Run, needed: int) -> RunError:
-    """What to say where a disk has filled up under ``run``.
-
+@contextmanager
+def telling_of_full_disks(run: Run, needed: int) -> Iterator[None]:
+    """
     Args:
         needed: bytes that the run takes in all.
+
+    Raises:
+        RunError: a disk has filled up under ``run``; it says which one, and how much is missing.
     """
+    try:
+        yield
+    except Exception as error:
+        if not disk_is_full(error):
+            raise
+        raise _disk_full(run, needed) from error
+
+
+def _disk_full(run: Run, needed: int) -> RunError:
     places = {"the run": run.path, "the cache": cache_root(), "temporary files": Path(gettempdir())}
     full = [f"{what} ({where})" for what, where in places.items() if free_bytes(where) < _FULL]
     where = " and of ".join(full) or f"the run ({run.path}), or a share of it,"
-    more = max(_PAGE, needed - size_of(run.path))
     return RunError(
-        f"the disk of {where} is full, and the run needs about {_megabytes(more)} more; make room, "
+        f"the disk of {where} is full, and the run needs about "
+        f"{_megabytes(missing_bytes(run, needed))} more; make room, "
         f"then automl-img resume {run.name} goes on: nothing that was trained is lost"
     )
 

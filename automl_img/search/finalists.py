@@ -16,6 +16,7 @@ from automl_img.evaluation.scores import score
 from automl_img.events import Listener, Notice, Phase
 from automl_img.export.keras import export_keras
 from automl_img.export.measure import measure_model
+from automl_img.files import disk_is_full
 from automl_img.objectives import to_measure
 from automl_img.runs import Predictions, Run, remove_folders
 from automl_img.search import final
@@ -138,6 +139,8 @@ class _Steps:
             _keep_ensemble(specs, found, self._test, self._samples, listener)
         # Of several large models in one process anything may go wrong.
         except Exception as error:
+            if disk_is_full(error):
+                raise
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             listener(Notice(f"no ensemble: {first[:200]}"))
 

@@ -7,17 +7,18 @@ from pathlib import Path
 
 from automl_img.runs import Run
 from automl_img.training import checkpoint
-from automl_img.trials import TrialRecord
+from automl_img.trials import TrialRecord, TrialState
 
-# Trials that may keep the weights of their best epoch, for an ensemble or in place of a retraining.
-MOST_WEIGHTS = 12
+# Trials that may keep what they had after their best epoch: predictions for the validation images,
+# for the choice of the winner, and weights, for an ensemble or in place of a retraining.
+MOST_KEPT = 12
 # Trials that ended so may go on in a later session.
 _CUT_SHORT = ("budget", "interrupted")
 
 
 class Retention:
-    """Keeps the best weights of the best few trials and the checkpoints of those that were cut
-    short, as long as all of them together take no more than they may."""
+    """Keeps what the best few trials had after their best epoch and the checkpoints of those that
+    were cut short, as long as all of it together takes no more than it may."""
 
     def __init__(self, run: Run, most_bytes: int, going_on: Collection[int] = ()) -> None:
         """
@@ -30,7 +31,7 @@ class Retention:
         ended = [trial for trial in run.trials() if trial.number not in going_on]
         kept = [trial for trial in ended if self._files(trial)]
         self._cut_short = [trial for trial in kept if trial.stop_reason in _CUT_SHORT]
-        self._best = [trial for trial in kept if (self._folder(trial) / checkpoint.BEST).exists()]
+        self._best = [trial for trial in kept if trial.stop_reason != "budget"]
         self._best.sort(key=_worth, reverse=True)
 
     def started(self, number: int) -> None:
@@ -39,9 +40,9 @@ class Retention:
         self._best = [each for each in self._best if each.number != number]
 
     def ended(self, record: TrialRecord) -> None:
-        """Delete what a trial kept to go on with, unless it was cut short and may; the best weights
-        of those that are not among the best few any more; and what is then still too much, that of
-        the weakest trials first."""
+        """Delete what a trial kept to go on with, unless it was cut short and may; what those have
+        of their best epoch that are not among the best few any more; and what is then still too
+        much, that of the weakest trials first."""
         self.started(record.number)
         if record.stop_reason in _CUT_SHORT:
             self._cut_short.append(record)
@@ -51,9 +52,11 @@ class Retention:
         if record.stop_reason != "budget":
             self._best.append(record)
             self._best.sort(key=_worth, reverse=True)
-            for beaten in self._best[MOST_WEIGHTS:]:
-                checkpoint.remove_best(self._folder(beaten))
-            del self._best[MOST_WEIGHTS:]
+            # A finalist is judged by all of its repeats, the poor ones too.
+            beaten = [trial for trial in self._best if trial.origin != "repeat"][MOST_KEPT:]
+            for trial in beaten:
+                checkpoint.remove_best(self._folder(trial))
+                self._best.remove(trial)
         self._bound()
 
     def _bound(self) -> None:
@@ -69,7 +72,8 @@ class Retention:
         return sum(path.stat().st_size for trial in trials for path in self._files(trial))
 
     def _files(self, trial: TrialRecord) -> list[Path]:
-        paths = [self._folder(trial) / name for name in (checkpoint.FILE, checkpoint.BEST)]
+        names = (checkpoint.FILE, checkpoint.BEST, checkpoint.VALIDATION)
+        paths = [self._folder(trial) / name for name in names]
         return [path for path in paths if path.exists()]
 
     def _folder(self, trial: TrialRecord) -> Path:
@@ -77,6 +81,7 @@ class Retention:
 
 
 def _worth(record: TrialRecord) -> tuple[float, ...]:
-    """Of a trial's weights; those of a probe, which saw a part of the images, come last."""
+    """Of what a trial keeps; last come those that failed, then probes, which saw a part of the
+    images."""
     quality = record.best.quality if record.best is not None else (-1.0, 0.0)
-    return float(record.origin != "probe"), *quality
+    return float(record.state is not TrialState.FAILED), float(record.origin != "probe"), *quality

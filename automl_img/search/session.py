@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 
 from automl_img.data.prepare import Prepared
 from automl_img.events import Listener, Phase, SearchStarted
-from automl_img.files import disk_is_full
 from automl_img.runs import Run
 from automl_img.search.ahead import LoadAhead
-from automl_img.search.disk import disk_full, needed_bytes
 from automl_img.search.earlier import Earlier, begin_session, end_session
 from automl_img.search.finals import Repeats, Retraining
 from automl_img.search.grid import LARGEST_GRID, grid
@@ -79,16 +77,6 @@ class Session:
 
     def run_to_the_end(self) -> Run:
         """Search, retrain, test, export, report; each step keeps what it did."""
-        try:
-            self._run()
-        except Exception as error:
-            if not disk_is_full(error):
-                raise
-            needed = needed_bytes(self.prepared, self.specs.weights, self.resources)
-            raise disk_full(self.run, needed) from error
-        return self.run
-
-    def _run(self) -> None:
         self._begin()
         try:
             with catching_interrupts(self.listener) as interrupt:
@@ -104,6 +92,7 @@ class Session:
             raise
         self._close("interrupted" if interrupt.requested else "finished")
         self._report()
+        return self.run
 
     def _begin(self) -> None:
         """Note in the run that a session begins, and what its budget is by now; what it is to go on

@@ -78,7 +78,7 @@ class Specs:
             timeout=settings.timeout,
             deadline=deadline,
             # There may be no time to train the winner again; an ensemble needs no training.
-            keeps_best=deadline is not None or settings.ensemble is not None,
+            keeps_best=settings.keeps_weights,
             # A repeat is of a network that was measured.
             measures=()
             if trial.origin == "repeat"

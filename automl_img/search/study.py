@@ -13,7 +13,7 @@ from automl_img.files import sweep
 from automl_img.models.hyperparameters import declared
 from automl_img.models.weights import weights_of_space
 from automl_img.runs import RAY, Run, check_free, create_run, find_run, refuse_links, remove_folders
-from automl_img.search.disk import check_room, needed_bytes, size_of
+from automl_img.search.disk import check_room, missing_bytes, needed_bytes, telling_of_full_disks
 from automl_img.search.earlier import Earlier, earlier_of
 from automl_img.search.hardware import share
 from automl_img.search.history import resolve
@@ -81,13 +81,14 @@ def search(
     prepared = prepare(asked, listener)
     if asked.space == "cnn" and prepared.image_size > _SMALL_IMAGES:
         listener(Notice("--space pretrained usually beats the space cnn on photos of this size"))
-    check_room(Path(asked.out), needed_bytes(prepared, weights, resources))
+    needed = needed_bytes(asked, prepared, weights, resources)
+    check_room(Path(asked.out), needed)
     started = time.time()
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(started))
     name = asked.name or f"{prepared.name}-{stamp}"
     info = run_info(asked, space, resources, prepared, name, started)
     run = create_run(Path(asked.out), name, info)
-    with only_driver(run):
+    with only_driver(run), telling_of_full_disks(run, needed):
         session = Session(
             asked, space, resources, prepared, weights, listener, began, run, Earlier()
         )
@@ -136,12 +137,14 @@ def resume(
         weights = weights_of_space(space, asked.weights_dir)
         prepared = prepare(asked, listener)
         check_data(found, prepared)
-        needed = needed_bytes(prepared, weights, resources) - size_of(found.path)
-        check_room(found.path, needed)
-        session = Session(
-            asked, space, resources, prepared, weights, listener, began, found, earlier_of(found)
-        )
-        return session.run_to_the_end()
+        needed = needed_bytes(asked, prepared, weights, resources)
+        check_room(found.path, missing_bytes(found, needed))
+        with telling_of_full_disks(found, needed):
+            earlier = earlier_of(found)
+            session = Session(
+                asked, space, resources, prepared, weights, listener, began, found, earlier
+            )
+            return session.run_to_the_end()
 
 
 def _prepare_environment() -> None:

@@ -106,8 +106,9 @@ def remove(folder: Path) -> None:
 
 
 def remove_best(folder: Path) -> None:
-    """Delete the weights of the best epoch."""
-    (folder / BEST).unlink(missing_ok=True)
+    """Delete what a trial kept of its best epoch."""
+    for name in (BEST, VALIDATION):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _assign(values: list[np.ndarray], variables: list[Any]) -> bool:

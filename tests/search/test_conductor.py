@@ -20,7 +20,7 @@ from automl_img.search.memory import MemoryBounds
 from automl_img.search.placement import Placement
 from automl_img.search.proposals import Proposals
 from automl_img.search.reserve import Reserve
-from automl_img.search.retention import MOST_WEIGHTS, Retention
+from automl_img.search.retention import MOST_KEPT, Retention
 from automl_img.search.rungs import Rungs
 from automl_img.search.sampler import Sampler, Suggestion
 from automl_img.search.specs import Specs
@@ -512,8 +512,8 @@ def test_a_search_ends_where_every_model_is_beyond_a_limit(tmp_path: Path) -> No
 
 
 def test_only_the_best_few_trials_keep_their_weights(tmp_path: Path) -> None:
-    search = Search(tmp_path, MOST_WEIGHTS + 2, probes=(probe("vgg19"),))
-    for number in range(MOST_WEIGHTS + 2):
+    search = Search(tmp_path, MOST_KEPT + 2, probes=(probe("vgg19"),))
+    for number in range(MOST_KEPT + 2):
         name = str(number)
         search.conductor.next(name)
         kept = search.run.trial_folder(number) / checkpoint.BEST
@@ -523,7 +523,7 @@ def test_only_the_best_few_trials_keep_their_weights(tmp_path: Path) -> None:
         search.report(name, 1, {0: 0.9, 2: 0.1}.get(number, 0.5 + number / 100))
         search.finish(name)
     left = {int(path.parent.name) for path in search.run.path.rglob(checkpoint.BEST)}
-    assert left == set(range(MOST_WEIGHTS + 2)) - {0, 2}
+    assert left == set(range(MOST_KEPT + 2)) - {0, 2}
 
 
 @pytest.mark.parametrize(("reason", "stays"), [("budget", True), ("finished", False)])

@@ -63,7 +63,9 @@ def test_a_run_for_which_there_is_no_room_does_not_start(
     small_disk: Callable[[int], Path], photos: Path
 ) -> None:
     out = small_disk(10) / "runs"
-    with pytest.raises(RunError, match=r"needs about \d+ MB of disk, but there are \d+ MB left"):
+    with pytest.raises(
+        RunError, match=r"needs about \d+ MB of free disk, but there are \d+ MB left"
+    ):
         small_search(photos, out)
     assert not (out / "run").exists()
 
