@@ -132,25 +132,34 @@ class Conductor:
 
     def _ask(self) -> None:
         """Ask for the next trial, and for more where they follow from no result anyway."""
+        for waiting in self._placement.waiting:
+            # What is known of its network may be so since it was asked for.
+            if why := self._refusal(waiting):
+                self._placement.withdraw(waiting)
+                self._refuse(waiting, why)
         while not self.stage.over and not self._ends_early():
-            waiting = len(self._placement.waiting)
-            if waiting and (not self.stage.order_is_free or waiting >= MOST_WAITING):
+            count = len(self._placement.waiting)
+            if count and (not self.stage.order_is_free or count >= MOST_WAITING):
                 return
-            if not self._room_for(waiting + 1 - len(self._cut_off)):
+            if not self._room_for(count + 1 - len(self._cut_off)):
                 return
             suggestion = self.stage.ask()
             if suggestion is None:
                 return
-            why = self._memory.refusal(suggestion.params)
-            if why and self.stage.kept and not self._has_trained(suggestion):
+            if why := self._refusal(suggestion):
                 self._refuse(suggestion, why)
             else:
                 self._placement.wait(suggestion, self._graph_of(suggestion.params))
 
+    def _refusal(self, suggestion: Suggestion) -> str | None:
+        """Why a trial need not start; None where it may."""
+        known = not self.stage.kept or self._has_trained(suggestion)
+        return None if known else self._memory.refusal(suggestion.params)
+
     def _has_trained(self, suggestion: Suggestion) -> bool:
-        """Whether it is known to fit: in an earlier session, or as the trial that it repeats."""
-        folder = self._run.trial_folder(suggestion.number)
-        return suggestion.origin == "repeat" or (folder / checkpoint.FILE).exists()
+        """Whether it is known to fit: it was cut off, or repeats a trial that has trained."""
+        begun = suggestion.number in self._cut_off or suggestion.origin == "repeat"
+        return begun or (self._run.trial_folder(suggestion.number) / checkpoint.FILE).exists()
 
     def _refuse(self, suggestion: Suggestion, why: str) -> None:
         """Keep that a trial is not trained; it takes no worker."""
@@ -229,9 +238,7 @@ class Conductor:
         """Hear a report, and say whether the trial must stop after it."""
         self.hear(trial_id, result)
         trial = self._running.get(trial_id)
-        if trial is None or trial.stop_reason is not None or not trial.epochs:
-            return False
-        if len(self._stages) == 1:
+        if trial is None or trial.stop_reason or not trial.epochs or len(self._stages) == 1:
             return False
         if self.stage.compared and not self._goes_on(trial):
             trial.stop_reason = f"rung {trial.epochs[-1].epoch}"

@@ -26,7 +26,7 @@ from automl_img.search.hardware import Resources
 from automl_img.search.worker import environment, run_trial
 
 _OBJECT_STORE_BYTES = 150_000_000
-# A trial is tried again once after its worker died, and once after it sent away one that had grown.
+# A trial is tried again so often where its worker died, or was sent away as its process had grown.
 _MOST_FAILURES = 2
 # How often another Tuner goes on where one has ended early.
 _MOST_RESTARTS = 3
@@ -116,7 +116,7 @@ def run_trials(conductor: Conductor, run: Run, resources: Resources, listener: L
         Exception: a disk is full; see ``automl_img.files.disk_is_full``.
     """
     failures = 0
-    while not conductor.over and failures <= _MOST_RESTARTS:
+    while not conductor.over:
         alone = conductor.alone
         error = _run(conductor, run, resources, alone)
         if error is None and (conductor.over or conductor.alone is not alone):
@@ -196,7 +196,7 @@ def local_ray(resources: Resources) -> Iterator[None]:
         include_dashboard=False,
         object_store_memory=_OBJECT_STORE_BYTES,
         logging_level=logging.CRITICAL,
-        log_to_driver=False,
+        log_to_driver=bool(os.environ.get("AUTOML_IMG_DEBUG")),
         runtime_env={"env_vars": environment(resources)},
     )
     try:

@@ -24,7 +24,7 @@ _LEAST_BYTES = 2 * 10**9
 # Held by a worker before it trains: Python, Keras, TensorFlow, and what these keep.
 _HELD_BYTES = 700_000_000
 # The rest of a GPU is for the context of each process.
-_OF_GPU = 0.9
+OF_GPU = 0.9
 # The first NVIDIA GPUs that are fast in bfloat16.
 _BFLOAT16_CAPABILITY = 8.0
 # Of processors of the x86 family that multiply in bfloat16, as Linux names it.
@@ -77,7 +77,7 @@ class Resources:
         if not self.gpus_per_trial:
             return self.memory_bytes
         share = min(1.0, self.gpus_per_trial) / max(1, self.gpus)
-        return int(_OF_GPU * share * self.gpu_bytes)
+        return int(OF_GPU * share * self.gpu_bytes)
 
     @property
     def held_bytes(self) -> int:

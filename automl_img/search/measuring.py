@@ -92,9 +92,7 @@ class Measuring:
         answer = self._answer({"do": kind, "spec": vars(spec), **more})
         if answer is None:
             self._end()
-            raise OutOfMemory(
-                "the process that measured it died, as it does where the machine runs out of memory"
-            )
+            raise OutOfMemory("its process died, as it does where the machine runs out of memory")
         if "failed" in answer:
             kinds = {OutOfMemory.reason: OutOfMemory}
             raise kinds.get(answer["reason"], TrialFailed)(answer["failed"])

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from automl_img.search.hardware import OF_GPU
+
 if TYPE_CHECKING:
     from automl_img.search.hardware import Resources
     from automl_img.search.sampler import Suggestion
@@ -22,8 +24,6 @@ _MOST_PASSES = 8
 # Graphs that a worker is taken to hold, as many as it does where memory allows. Where it has let
 # go of one, a trial costs what it costs anyway.
 _HELD = 8
-# The rest of a GPU's memory is for what no trial counts: the context of each process.
-_OF_GPU = 0.9
 
 
 @dataclass(eq=False)
@@ -126,6 +126,10 @@ class Placement:
         worker.expected = 0
         self._free.append(worker)
 
+    def withdraw(self, suggestion: Suggestion) -> None:
+        """Give up one that waits."""
+        self._waiting = [each for each in self._waiting if each.suggestion is not suggestion]
+
     def clear(self) -> list[Suggestion]:
         """Give up what waits, and return it."""
         given_up = self.waiting
@@ -152,7 +156,7 @@ class Placement:
         more = self._expected(graph) - worker.gpu_bytes
         others = [other for other, _ in self._running.values()] + self._free
         taken = sum(other.takes for other in others)
-        return more <= 0 or taken + more <= _OF_GPU * self._gpu_bytes
+        return more <= 0 or taken + more <= OF_GPU * self._gpu_bytes
 
     def _expected(self, graph: str) -> int:
         """GPU memory of a trial: the most seen with its graph, else the most seen with any."""

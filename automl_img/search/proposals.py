@@ -70,8 +70,6 @@ class Proposals:
         self._spending = spending
         self._listener = listener
         self._staleness = staleness
-        # How many models broke a limit, as long as none kept them all.
-        self._infeasible: int | None = 0
         self._spent = False
         # Why the trials that ended last have failed, and how many that were in a row.
         self._failure, self._failures = "", 0
@@ -94,10 +92,6 @@ class Proposals:
             # One of an earlier session: those of this one were counted as they were asked for.
             self._asked_probes += len(self._probes) - len(left)
             self._probes = left
-        if record.best is not None:
-            self._infeasible = None
-        elif record.stop_reason == "infeasible" and self._infeasible is not None:
-            self._infeasible += 1
         if self._staleness is not None:
             self._staleness.ended(record, spent)
 
@@ -168,14 +162,6 @@ class Proposals:
     def ended(self, record: TrialRecord) -> None:
         self.restore(record, self._spending.spent)
         self._count_failures(record)
-        if (self._infeasible or 0) >= _MOST_INFEASIBLE and not self._spent:
-            self._spent = True
-            self._listener(
-                Notice(
-                    f"the first {self._infeasible} models break a limit or do not fit; the search "
-                    "ends here"
-                )
-            )
         for sentence in [*self._sampler.dropped, *filter(None, [self._stale])]:
             if sentence not in self._told:
                 self._told.add(sentence)

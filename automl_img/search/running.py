@@ -44,8 +44,8 @@ class Running:
         """The reason, and a sentence, of a trial whose process died each time."""
         if self.out_of_memory:
             return "out of memory", (
-                "the system ended its process each time, as the machine ran out of memory; a "
-                "smaller batch_size or model, or fewer --workers, avoids it"
+                "the system ended its process, the last time that it was tried, as the machine ran "
+                "out of memory; a smaller batch_size or model, or fewer --workers, avoids it"
             )
         return "worker died", (
             "its worker process died each time that it was tried, and not for want of memory, as "

@@ -182,6 +182,7 @@ class Trainer:
             params, last = self._alone, min(last, self._head_epochs)
         inputs, notice = inputs_of(spec, params, self.data, facts, range(epoch, last))
         self.notice = notice or self.notice
+        GROWTH.begin()
         steps = self._graphs.get(
             key_of(params, facts, spec.weights, inputs.kept, self.precision),
             lambda: training_model(params, facts, spec.weights, inputs.kept),
@@ -189,7 +190,6 @@ class Trainer:
         check_fits(steps.model, spec)
         traces = steps.model.traces
         steps.model.start(params, spec.seed)
-        GROWTH.begin()
         return _Phase(inputs, steps, traces)
 
     def _train_epoch(self, epoch: int) -> EpochResult:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import cast
 
+import pytest
 from ray.tune.search import Searcher
 
+from automl_img.errors import SearchError
+from automl_img.events import EpochEnded, Event, Notice
+from automl_img.runs import Run
+from automl_img.search import engine
 from automl_img.search.conductor import Conductor
 from automl_img.search.engine import _Searcher
+from automl_img.search.hardware import Resources, share
 from automl_img.trials import TrialSpec
+from tests.search.searches import small_search
 
 
 class OneTrial:
@@ -35,3 +44,67 @@ def test_what_wants_another_share_of_the_machine_ends_the_executor() -> None:
     for alone in (False, True):
         searcher = _Searcher(cast(Conductor, OneTrial(not alone)), alone, 1)
         assert searcher.suggest("a") == Searcher.FINISHED
+
+
+class Unlucky:
+    """A conductor whose executor ends early some times; then all is done."""
+
+    alone = False
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+        self.taken_back = 0
+        self.over = False
+
+    def take_back(self) -> None:
+        self.taken_back += 1
+
+    def run(self, *_: object) -> str | None:
+        self.left -= 1
+        self.over = self.left < 0
+        return None if self.over else "out of luck"
+
+
+def test_an_executor_that_ends_early_is_started_again_three_times_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said_by(unlucky: Unlucky) -> Iterator[str]:
+        said: list[Event] = []
+        monkeypatch.setattr(engine, "_run", unlucky.run)
+        try:
+            engine.run_trials(cast(Conductor, unlucky), Run(tmp_path), machine, said.append)
+        finally:
+            yield from (event.text for event in said if isinstance(event, Notice))
+
+    machine: Resources = share(1, 0.0)
+    three = Unlucky(3)
+    assert list(said_by(three)) == ["Ray Tune ended early (out of luck); it is started again"] * 3
+    assert three.taken_back == 3
+    with pytest.raises(SearchError, match=r"out of luck\), 4 times; .* automl-img resume"):
+        list(said_by(Unlucky(4)))
+
+
+@pytest.mark.slow
+def test_a_search_goes_on_with_its_trials_after_an_error_of_tune(
+    photos: Path, tmp_path: Path
+) -> None:
+    said: list[Event] = []
+
+    def listen(event: Event) -> None:
+        said.append(event)
+        heard = [each for each in said if isinstance(each, EpochEnded)]
+        if isinstance(event, EpochEnded) and len(heard) == 2:
+            # Out of a callback of Tune's, which ends with it.
+            raise RuntimeError("in the midst of a trial")
+
+    run = small_search(photos, tmp_path / "runs", listen, budget=4, sampler="random")
+    again = [e.text for e in said if isinstance(e, Notice) and "started again" in e.text]
+    assert len(again) == 1
+    assert "in the midst of a trial" in again[0]
+    trials = run.trials()
+    assert [trial.number for trial in trials] == list(range(len(trials)))
+    assert all(trial.best is not None for trial in trials)
+    # Each epoch was heard once.
+    for trial in trials:
+        assert [epoch.epoch for epoch in trial.epochs] == list(range(1, len(trial.epochs) + 1))
+    assert run.model.exists()

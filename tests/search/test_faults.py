@@ -52,6 +52,7 @@ def test_each_fault_ends_its_trial_alone_and_has_its_reason(
         7: "killed once",
     }
     ask_for(monkeypatch, faults)
+    before = psutil.Process().children(recursive=True)
     out = tmp_path / "runs"
     run = small_search(
         images, out, budget=10, sampler="random", max_epochs=2, workers=2, trial_timeout="30s"
@@ -77,8 +78,7 @@ def test_each_fault_ends_its_trial_alone_and_has_its_reason(
     assert "sitecustomize.py" in errors.partition("trial 5\n")[2]
     assert sum(len(failure.trials) for failure in ledger(load_card(run))) == 6
     assert "Failed trials" in run.report.read_text(encoding="utf-8")
-    below = psutil.Process().children(recursive=True)
-    assert not [child for child in below if "ray" in child.name()]
+    assert not [child for child in psutil.Process().children(recursive=True) if child not in before]
 
 
 def test_five_failures_in_a_row_end_the_search_and_the_best_so_far_is_retrained(

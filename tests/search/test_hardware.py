@@ -178,6 +178,23 @@ def test_what_a_container_has_left_is_its_limit_less_its_use_without_cached_file
     assert left_in_cgroup(tmp_path / "no group") == math.inf
 
 
+@pytest.mark.parametrize(
+    ("group", "name"), [("", "memory.events"), ("memory", "memory.oom_control")]
+)
+def test_kills_for_want_of_memory_are_those_of_the_control_group_or_else_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: str, name: str
+) -> None:
+    monkeypatch.setattr(hardware, "_CGROUPS", tmp_path / "groups")
+    monkeypatch.setattr(hardware, "_KERNEL_COUNTS", tmp_path / "vmstat")
+    assert hardware.out_of_memory_kills() == 0
+    (tmp_path / "vmstat").write_text("pgfault 12\noom_kill 5\n")
+    assert hardware.out_of_memory_kills() == 5
+    folder = tmp_path / "groups" / group
+    folder.mkdir(parents=True)
+    (folder / name).write_text("low 0\noom_kill 2\n")
+    assert hardware.out_of_memory_kills() == 2
+
+
 def test_the_limit_of_a_container_bounds_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,10 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
+
+from automl_img.events import Event, TrialStarted
+from automl_img.search import session
 from automl_img.search.memory import MemoryBounds
+from automl_img.search.storage import open_studies
 from automl_img.trials import Params, TrialRecord, TrialState
-from tests.search.spaces import record
+from tests.search.searches import small_search
+from tests.search.spaces import TINY, record
 
 GB = 10**9
 
@@ -90,3 +98,37 @@ def test_without_a_share_nothing_is_refused() -> None:
 
 def test_a_machine_with_little_memory_still_trains_small_networks() -> None:
     assert bounds(share=GB).allowance(params(8)) > 10**8
+
+
+@pytest.mark.slow
+def test_what_does_not_fit_is_not_trained_and_told_to_the_sampler_as_a_broken_constraint(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def small(share: int, held: int, graph_of: Callable[[Params], str]) -> MemoryBounds:
+        return MemoryBounds(40_000_000, 0, graph_of)
+
+    monkeypatch.setattr(session, "MemoryBounds", small)
+    said: list[Event] = []
+    run = small_search(
+        photos,
+        tmp_path / "runs",
+        said.append,
+        budget=6,
+        sampler="random",
+        fix={name: value for name, value in TINY.items() if name != "batch_size"},
+        search={"batch_size": "8,4096", "optimizer.learning_rate": "1e-3..1e-2:log"},
+    )
+    trials = run.trials()
+    sizes = {trial.number: trial.params["batch_size"] for trial in trials}
+    refused = [trial for trial in trials if trial.stop_reason == "infeasible"]
+    assert refused
+    assert all((sizes[t.number] == 4096) == (t in refused) for t in trials)
+    assert all("batch_size" in (trial.error or "") for trial in refused)
+    # The first may be refused by the worker that builds its network; then that is known.
+    started = {event.number for event in said if isinstance(event, TrialStarted)}
+    assert len([trial for trial in refused if trial.number in started]) <= 1
+    [study] = open_studies(run.study)
+    told = {int(t.user_attrs["number"]): t for t in study.get_trials()}
+    for trial in trials:
+        broken = told[trial.number].constraints.get("memory", 0.0) > 0
+        assert broken == (trial in refused)
