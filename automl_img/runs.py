@@ -28,12 +28,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from automl_img.errors import RunError
 from automl_img.files import append_json_line, read_json_lines, replacing, write_json
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 # In the run folder, while it is searched.
 RAY = "ray"
+Line = TypeVar("Line")
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,13 @@ class Run:
         write_json(self.path / "run.json", {**self.info, **values})
 
     def trials(self) -> list[TrialRecord]:
-        """The records of all trials that ended, in order of their numbers."""
-        lines = read_json_lines(self.path / "trials.jsonl")
-        last = {record.number: record for record in map(TrialRecord.from_json, lines)}
+        """The records of all trials that ended, in order of their numbers.
+
+        Raises:
+            RunError: a line is damaged.
+        """
+        records = self._lines("trials.jsonl", TrialRecord.from_json)
+        last = {record.number: record for record in records}
         return [last[number] for number in sorted(last)]
 
     def append_trial(self, record: TrialRecord) -> None:
@@ -126,9 +132,18 @@ class Run:
         append_json_line(self.path / "started.jsonl", dataclasses.asdict(start))
 
     def starts(self) -> list[TrialStart]:
-        """Each time that a trial was handed to a worker, in order."""
-        lines = read_json_lines(self.path / "started.jsonl")
-        return [TrialStart(**line) for line in lines]
+        """Each time that a trial was handed to a worker, in order.
+
+        Raises:
+            RunError: a line is damaged.
+        """
+        return self._lines("started.jsonl", TrialStart.from_json)
+
+    def _lines(self, name: str, read: Callable[[dict[str, Any]], Line]) -> list[Line]:
+        try:
+            return [read(line) for line in read_json_lines(self.path / name)]
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RunError(f"a line of {name} of {self.path} cannot be read: {error!r}") from None
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """The JSON file ``name`` of the run; None where the run has not come so far."""
@@ -214,14 +229,21 @@ def refuse_links(run: Run) -> None:
     Raises:
         RunError: there is one.
     """
-    found = [path for path in run.path.rglob("*") if path.is_symlink()]
-    # Ray's own files are its own, as long as the folder is.
-    found = [path for path in found if path.relative_to(run.path).parts[:-1][:1] != (RAY,)]
-    if found:
+    link = next(_links(run.path), None)
+    if link is not None:
         raise RunError(
-            f"a run folder has no links, but {run.path} has {found[0].relative_to(run.path)}; "
+            f"a run folder has no links, but {run.path} has {link.relative_to(run.path)}; "
             "remove it if you trust who made this folder"
         )
+
+
+def _links(run: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(run):
+        found = [Path(folder, name) for name in [*folders, *files]]
+        yield from (path for path in found if path.is_symlink())
+        if Path(folder) == run:
+            # Ray's own files are its own, as long as the folder is.
+            folders[:] = [name for name in folders if name != RAY]
 
 
 def all_runs(out: Path) -> list[Run]:

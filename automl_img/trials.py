@@ -140,6 +140,11 @@ class TrialStart:
     epochs: int
     at: float
 
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> TrialStart:
+        """The start of a line of ``started.jsonl``; see ``TrialRecord.from_json``."""
+        return cls(**_known(cls, value))
+
 
 @dataclass(frozen=True)
 class TrialRecord:
@@ -208,11 +213,15 @@ class TrialRecord:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> TrialRecord:
         """The record of a line of ``trials.jsonl``; unknown keys of later versions are ignored."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        kept = {key: item for key, item in value.items() if key in known}
+        kept = _known(cls, value)
         kept["state"] = TrialState(kept["state"])
         kept["epochs"] = tuple(_epoch_from_json(item) for item in kept.get("epochs", ()))
         return cls(**kept)
+
+
+def _known(cls: Any, value: dict[str, Any]) -> dict[str, Any]:
+    known = {field.name for field in dataclasses.fields(cls)}
+    return {key: item for key, item in value.items() if key in known}
 
 
 def reached(epochs: Sequence[EpochResult], first: int | None = None) -> float:

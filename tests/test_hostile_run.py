@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,10 @@ from automl_img.errors import AutomlImgError, RunError
 from automl_img.files import append_json_line
 from automl_img.runs import Run
 from automl_img.training import checkpoint
+from automl_img.trials import TrialStart
+from tests.pictures import class_folders
 from tests.report.golden import golden_run
+from tests.search.searches import small_search
 
 
 class Bomb:
@@ -88,6 +93,74 @@ def test_a_report_on_it_runs_nothing(hostile: Run, target: Path) -> None:
     page = write_report(hostile.path).read_text(encoding="utf-8")
     assert "<script>alert(1)" not in page
     assert "49" not in page.partition("<title>")[2].partition("</title>")[0]
+    assert not target.exists()
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that can go on."""
+    folder = tmp_path_factory.mktemp("sound")
+    return small_search(class_folders(folder / "photos", per_class=20), folder / "runs")
+
+
+def spoil(run: Run, name: str, target: Path) -> None:
+    """Put into one file of ``run`` what its reader gets to see, if it lets the others pass."""
+    path, words = run.path / name, f"!!python/object/apply:os.mkdir ['{target}']"
+    bomb = np.array([Bomb(target)], dtype=object)
+    last = run.trials()[-1]
+    match name:
+        case "rows.npz":
+            np.savez(path, train=bomb, validation=bomb, labels=bomb)
+        case "study.db":
+            path.write_bytes(pickle.dumps(Bomb(target)))
+        case "space.yaml":
+            path.write_text(path.read_text() + f"\nmore: {words}\n")
+        case "started.jsonl":
+            # A trial that is to go on, from a checkpoint.
+            start = TrialStart(last.number + 1, last.params, 0, "sampler", None, 0, last.ended)
+            run.append_start(start)
+            folder = run.trial_folder(last.number + 1)
+            folder.mkdir(parents=True)
+            np.savez(folder / checkpoint.FILE, results=bomb, v0=bomb)
+        case "start.json":
+            run.write_json(name, {"points": [{"backbone": words}], "probes": [words]})
+        case _:
+            run.write_json(name, {"number": words, "params": words, "trial": words})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    ["rows.npz", "study.db", "space.yaml", "started.jsonl", "start.json", "final.json"],
+)
+def test_a_run_with_one_bad_file_goes_on_or_is_refused_and_runs_nothing(
+    sound: Run, tmp_path: Path, target: Path, name: str
+) -> None:
+    copy = Run(tmp_path / "run")
+    shutil.copytree(sound.path, copy.path)
+    spoil(copy, name, target)
+    refused = {"study.db": r"study.*file is not a database", "space.yaml": r"space\.yaml"}
+    if name in refused:
+        with pytest.raises(AutomlImgError, match=refused[name]):
+            resume(copy.path, budget="+1")
+    else:
+        with suppress(AutomlImgError):
+            resume(copy.path, budget="+1")
+    assert not target.exists()
+
+
+@pytest.mark.slow
+def test_a_trial_is_reproduced_without_what_others_left(
+    sound: Run, tmp_path: Path, target: Path
+) -> None:
+    copy = Run(tmp_path / "run")
+    shutil.copytree(sound.path, copy.path)
+    for name in ("rows.npz", "study.db", "started.jsonl", "start.json", "final.json"):
+        spoil(copy, name, target)
+    assert reproduce(copy.path, trial=0).record.number == 0
+    spoil(copy, "space.yaml", target)
+    with pytest.raises(AutomlImgError, match=r"space\.yaml"):
+        reproduce(copy.path, trial=0)
     assert not target.exists()
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
+
+from automl_img.errors import RunError
+from automl_img.files import disk_is_full
 
 Direction = Literal["maximize", "minimize"]
 
@@ -34,6 +38,20 @@ class _Connection(sqlite3.Connection):
 
 
 def open_storage(path: Path) -> optuna.storages.RDBStorage:
+    """
+    Raises:
+        RunError: the file is no database.
+    """
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA schema_version")
+    except sqlite3.DatabaseError as error:
+        if disk_is_full(error):
+            raise
+        raise RunError(
+            f"the study {path} cannot be read ({error}); put back a copy of it, or search anew "
+            f"with --warm-start {path.parent.name}"
+        ) from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     options = {"timeout": 60, "factory": _Connection}
     return optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": options})
