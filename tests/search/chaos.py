@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -183,7 +184,7 @@ class Chaos:
             except (OSError, ValueError, zipfile.BadZipFile, sqlite3.Error) as error:
                 self.unreadable.append(f"{path.name}: {error}")
         records = {record.number: record for record in self.run.trials()}
-        going_on = {each.suggestion.number for each in earlier_of(self.run).unfinished}
+        going_on = self._going_on()
         self.lost += [
             number for number, record in self._ended.items() if records.get(number) != record
         ]
@@ -191,6 +192,13 @@ class Chaos:
         self.twice += [each.number for each in starts[self._starts :] if each.number in self._ended]
         self._starts = len(starts)
         self._ended = {n: record for n, record in records.items() if n not in going_on}
+
+    def _going_on(self) -> set[int]:
+        """The trials that the next session would go on with; told from a copy, as it writes."""
+        with TemporaryDirectory() as folder:
+            copy = Path(folder) / "run"
+            shutil.copytree(self.run.path, copy, ignore=shutil.ignore_patterns(RAY))
+            return {each.suggestion.number for each in earlier_of(Run(copy)).unfinished}
 
 
 def _name(process: psutil.Process) -> str:

@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 import psutil
 
 from automl_img.report.card import load_card
+from automl_img.report.ledger import ledger
 from automl_img.runs import Run
 from tests.pictures import class_folders
 
@@ -48,8 +49,9 @@ small_search(
 """
 # Of a process that runs trials: a model or two, and what the allocator has not given back.
 _MOST_GROWTH = 75_000_000
-# Sockets to workers come and go.
-_MOST_HANDLES = 20
+_MOST_GROWTH_OF_DRIVER = 30_000_000
+# Sockets to workers come and go; of one handle a trial there would be 20 more in the short form.
+_MOST_HANDLES = 8
 _SECONDS = 1.0
 
 
@@ -59,7 +61,7 @@ class Soak:
 
     Attributes:
         driver: (seconds, bytes that it holds, its open files and sockets).
-        workers: (seconds, bytes) of each process that ran trials, by its id.
+        workers: the same of each process that ran trials, by its id.
         zombies: the most at a time.
         seconds: that it took.
     """
@@ -68,7 +70,7 @@ class Soak:
     trials: int
     seed: int
     driver: list[tuple[float, int, int]] = field(default_factory=list)
-    workers: dict[int, list[tuple[float, int]]] = field(default_factory=dict)
+    workers: dict[int, list[tuple[float, int, int]]] = field(default_factory=dict)
     zombies: int = 0
     seconds: float = 0.0
 
@@ -120,8 +122,8 @@ class Soak:
             for process in below:
                 with suppress(psutil.Error):
                     if process.name().startswith("ray::ImplicitFunc"):
-                        held = process.memory_full_info().uss
-                        self.workers.setdefault(process.pid, []).append((at, held))
+                        seen = (at, process.memory_full_info().uss, process.num_fds())
+                        self.workers.setdefault(process.pid, []).append(seen)
 
     def problems(self) -> list[str]:
         """What is not as it should be; empty where all is."""
@@ -129,19 +131,23 @@ class Soak:
         reasons = {number: record.stop_reason for number, record in records.items()}
         expected = dict.fromkeys(records, "finished")
         expected.update({number: KINDS[kind] for number, kind in self.faults.items()})
-        card, handles = load_card(self.run), [count for _, _, count in self.driver]
-        failed = sum(reason != "finished" for reason in expected.values())
-        grown = [self.growth(held) for held in [self.driver_memory, *self.worker_memory]]
+        card = load_card(self.run)
+        failed = Counter(reason for reason in expected.values() if reason != "finished")
+        told = {failure.reason: len(failure.trials) for failure in ledger(card)}
+        grown = [self.growth(held) for held in self.worker_memory]
+        driver = self.growth(self.driver_memory)
+        handles = [self.growth(counts) for counts in self.handles]
         found = {
             f"ended otherwise: {reasons.items() - expected.items()}": reasons != expected,
-            f"the report: {len(card.trials)}, {len(card.failed)} failed, {card.notes}": (
-                bool(card.notes) or (len(card.trials), len(card.failed)) != (len(records), failed)
+            f"the report: {len(card.trials)} trials, {told}, {card.notes}": (
+                bool(card.notes) or len(card.trials) != len(records) or told != failed
             ),
             f"{len(records)} trials": len(records) < self.trials,
             "no model": not self.run.model.exists(),
-            "no worker lived long enough to tell whether it grows": len(grown) < 2,
-            f"memory grew: {grown}": max(grown) > _MOST_GROWTH,
-            f"handles grew: {handles}": self.growth(handles) > _MOST_HANDLES,
+            "no worker lived long enough to tell whether it grows": not grown,
+            f"memory of workers grew: {grown}": max(grown, default=0.0) > _MOST_GROWTH,
+            f"memory of the driver grew: {driver}": driver > _MOST_GROWTH_OF_DRIVER,
+            f"handles grew: {handles}": max(handles) > _MOST_HANDLES,
             f"{self.zombies} zombies at a time": self.zombies > 1,
         }
         return [problem for problem, holds in found.items() if holds]
@@ -153,7 +159,16 @@ class Soak:
     @property
     def worker_memory(self) -> list[list[int]]:
         """Of the processes that lived for a while."""
-        return [[held for _, held in seen] for seen in self.workers.values() if len(seen) >= 16]
+        return [[held for _, held, _ in seen] for seen in self._longest]
+
+    @property
+    def handles(self) -> list[list[int]]:
+        """Of the driver, and of the workers that lived for a while."""
+        return [[count for _, _, count in seen] for seen in [self.driver, *self._longest]]
+
+    @property
+    def _longest(self) -> list[list[tuple[float, int, int]]]:
+        return [seen for seen in self.workers.values() if len(seen) >= 16]
 
     @staticmethod
     def growth(values: list[int]) -> float:
@@ -165,7 +180,7 @@ class Soak:
     def summary(self) -> str:
         """What there is to say, in some lines."""
         trials, kinds = len(self.run.trials()), Counter(self.faults.values())
-        handles = [count for _, _, count in self.driver]
+        handles = self.handles[0]
         grown = [f"{self.growth(held) / 1e6:.0f}" for held in self.worker_memory]
         return "\n".join(
             [
@@ -210,7 +225,7 @@ def main() -> None:
         soak = Soak(Path(folder), asked.trials, asked.seed)
         soak.search()
         print(soak.summary())
-        sys.exit("\n".join(soak.problems()))
+        sys.exit("\n".join(soak.problems()) or 0)
 
 
 if __name__ == "__main__":
