@@ -27,6 +27,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AutomlImgError",
     "Run",
+    "check_data",
     "export_model",
     "list_runs",
     "list_spaces",

@@ -9,19 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from automl_img.errors import AutomlImgError, DataError, RunError, SpaceError
+from automl_img.errors import DataError, RunError, SpaceError
 from automl_img.events import Listener, ignore
 from automl_img.runs import Run, all_runs, find_run, refuse_links
 
 if TYPE_CHECKING:
+    from automl_img.data.audit import Audit
+    from automl_img.export.predict import Prediction
     from automl_img.report.verdict import Verdict
     from automl_img.search.plan import Plan
     from automl_img.search.reproduce import Reproduction
     from automl_img.space.dimensions import SearchSpace
 
 __all__ = [
-    "Prediction",
     "PresetSummary",
+    "check_data",
     "export_model",
     "list_runs",
     "list_spaces",
@@ -37,25 +39,6 @@ __all__ = [
     "write_report",
 ]
 RUNS = Path("runs")
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the model says of one image.
-
-    Attributes:
-        image: as it was named.
-        label: the most probable class; None where the image cannot be used.
-        probability: of that class, in [0, 1].
-        probabilities: of every class, by name.
-        error: why the image cannot be used, else None.
-    """
-
-    image: str
-    label: str | None
-    probability: float | None
-    probabilities: dict[str, float]
-    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +111,36 @@ def plan(data: str | Path | None = None, *, listener: Listener = ignore, **setti
 
     asked = check(settings if data is None else {**settings, "data": str(data)})
     return plan_search(asked, listener)
+
+
+def check_data(
+    data: str | Path | None = None,
+    *,
+    html: str | Path | None = None,
+    listener: Listener = ignore,
+    **settings: Any,
+) -> Audit:
+    """What is wrong with images, before anything is trained on them.
+
+    Args:
+        html: a page with the pictures is written there.
+        settings: as of ``search``; those of the data count.
+
+    Raises:
+        DataError: not one image can be used, or the page cannot be written.
+
+    See ``automl_img.data.audit.audit`` for the other errors.
+    """
+    from automl_img.data.audit import audit
+    from automl_img.settings import check
+
+    asked = check(settings if data is None else {**settings, "data": str(data)})
+    found = audit(asked, listener)
+    if html is not None:
+        from automl_img.report.audit import write_audit
+
+        write_audit(found, Path(html).expanduser())
+    return found
 
 
 def verdict(run: Run) -> Verdict:
@@ -218,24 +231,9 @@ def predict(
     file = _model_file(model, out)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-    import numpy as np
+    from automl_img.export.predict import predict_files
 
-    from automl_img.data.decode import decode
-    from automl_img.export.keras import load_keras
-
-    exported = load_keras(file)
-    found = []
-    for path in paths:
-        try:
-            pixels = decode(path, exported.image_size, exported.channels)
-        except AutomlImgError as error:
-            found.append(Prediction(str(path), None, None, {}, str(error)))
-            continue
-        row = exported.predict(pixels[np.newaxis])[0]
-        best = int(row.argmax())
-        each = dict(zip(exported.class_names, map(float, row), strict=True))
-        found.append(Prediction(str(path), exported.class_names[best], float(row[best]), each))
-    return found
+    return predict_files(file, paths)
 
 
 def list_spaces() -> list[PresetSummary]:

@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from automl_img.cli import export, plan, predict, report, reproduce, resume, runs, search, spaces
+from automl_img.cli import (
+    data,
+    export,
+    plan,
+    predict,
+    report,
+    reproduce,
+    resume,
+    runs,
+    search,
+    spaces,
+)
 from automl_img.cli.output import fail, say
 from automl_img.cli.overview import Overview
 from automl_img.errors import AutomlImgError, SettingsError
@@ -27,6 +38,7 @@ app.command("search")(search.search)
 app.command("resume")(resume.resume)
 app.command("reproduce")(reproduce.reproduce)
 app.command("plan")(plan.plan)
+app.add_typer(data.app, name="data")
 app.add_typer(spaces.app, name="spaces")
 app.command("report")(report.report)
 app.command("export")(export.export)

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from automl_img.cli.options import RUNS, Out
 from automl_img.cli.output import data, note
+from automl_img.errors import RunError
 
 if TYPE_CHECKING:
     from automl_img.runs import Run
@@ -30,7 +31,12 @@ def runs(out: Out = RUNS) -> None:
 
 
 def _row(run: Run) -> tuple[str, ...]:
-    info, trials = run.info, run.trials()
+    info, status = run.info, ""
+    try:
+        trials = run.trials()
+    except RunError:
+        # The others are listed all the same.
+        trials, status = [], "damaged"
     best = [trial.best.val_accuracy or 0.0 for trial in trials if trial.best is not None]
     test = run.read_json("test.json") or {}
     return (
@@ -40,7 +46,7 @@ def _row(run: Run) -> tuple[str, ...]:
         str(len(trials)),
         _accuracy(max(best, default=None)),
         _accuracy(test.get("accuracy")),
-        str(info.get("status", "")),
+        status or str(info.get("status", "")),
     )
 
 

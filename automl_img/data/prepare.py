@@ -96,13 +96,7 @@ def prepare(settings: SearchSettings, listener: Listener = ignore) -> Prepared:
         SettingsError: a column was named that is not there.
     """
     cache = cache_root()
-    columns = Columns(settings.path_column, settings.label_column, settings.split_column)
-    listener(Phase("looking for images"))
-    listing = listing_of(settings.data, columns, cache, listener)
-    listener(Phase(f"reading {len(listing.paths):,} images"))
-    index = read_index(listing, listener, cache)
-    if settings.limit_per_class is not None:
-        index = index.limit_per_class(settings.limit_per_class, settings.seed)
+    listing, index = indexed(settings, cache, listener)
     split = splits.cut(index, settings.seed)
     index, split = _drop_untrained(index, split)
     size = settings.image_size or index.image_size
@@ -125,6 +119,22 @@ def prepare(settings: SearchSettings, listener: Listener = ignore) -> Prepared:
         test=_seal(index, split, size, channels, cache),
         notices=notices,
     )
+
+
+def indexed(settings: SearchSettings, cache: Path, listener: Listener) -> tuple[Listing, DataIndex]:
+    """The images that ``settings`` name, found and read for their headers and digests.
+
+    Raises:
+        DataError, SettingsError: see ``prepare``.
+    """
+    columns = Columns(settings.path_column, settings.label_column, settings.split_column)
+    listener(Phase("looking for images"))
+    listing = listing_of(settings.data, columns, cache, listener)
+    listener(Phase(f"reading {len(listing.paths):,} images"))
+    index = read_index(listing, listener, cache)
+    if settings.limit_per_class is not None:
+        index = index.limit_per_class(settings.limit_per_class, settings.seed)
+    return listing, index
 
 
 def mirrored_keeps_class(listing: Listing, index: DataIndex) -> bool:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from automl_img.data.appearance import SIDE, appearance_of
 from automl_img.data.decode import decode, digest_of, inspect, quiet, read
 from automl_img.errors import DataError
 
@@ -33,6 +34,23 @@ def inspect_job(paths: Sequence[str]) -> Job:
     file is no image.
     """
     return {"do": "inspect", "paths": list(paths)}
+
+
+def appearance_job(paths: Sequence[str], digests: Pixels) -> Job:
+    """Look at files; the result is one item a file.
+
+    An item is a dictionary with its "row" of ``automl_img.data.appearance``, in hex; or a string,
+    the reason why the file cannot be decoded.
+
+    Args:
+        paths: absolute paths.
+        digests: uint8, shape (paths, 16), that the content must have.
+    """
+    return {
+        "do": "look",
+        "paths": list(paths),
+        "digests": [digest.tobytes().hex() for digest in digests],
+    }
 
 
 def decode_job(
@@ -79,6 +97,8 @@ def do(job: Job) -> tuple[Any, Pixels | None]:
     with quiet():
         if job["do"] == "inspect":
             return [_inspect(path) for path in job["paths"]], None
+        if job["do"] == "look":
+            return list(map(_look, job["paths"], job["digests"])), None
         pixels, failed = _decode(job["paths"], job["digests"], job["form"])
     if job["into"] is not None:
         # Written and not mapped, as a full disk kills the process that writes to a map.
@@ -121,6 +141,14 @@ def _inspect(path: str) -> Job | str:
     except DataError as error:
         return str(error)
     return {**header, "digest": header["digest"].hex()}
+
+
+def _look(path: str, digest: str) -> Job | str:
+    data = _read_again(path, digest)
+    try:
+        return {"row": appearance_of(decode(data, SIDE, 3)).tobytes().hex()}
+    except DataError as error:
+        return str(error)
 
 
 def _decode(

@@ -18,7 +18,7 @@ from automl_img.runs import Run
 from automl_img.shipped import shipped
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment
 
 log = logging.getLogger(__name__)
 
@@ -71,18 +71,22 @@ def page(card: Card, sections: list[Named]) -> str:
     script = (shipped("reports") / "report.js").read_text(encoding="utf-8")
     figures = parts.figures(sections)
     plotly = parts.plotly_source() if figures else ""
-    return _template().render(
-        card=card,
-        found=verdict(card),
-        sections=[(name, item) for name, item in sections if isinstance(item, Section)],
-        skipped=[(name, item) for name, item in sections if isinstance(item, Skipped)],
-        style=(shipped("reports") / "report.css").read_text(encoding="utf-8"),
-        script=script,
-        policy=parts.policy(script, *([plotly] if plotly else [])),
-        packed=parts.plotly_packed() if figures else "",
-        figures=[(item.id, _figure_json(item)) for item in figures],
-        title=title(verdict(card), card.name),
-        baseline=card.test.number("baseline") if card.test else None,
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            card=card,
+            found=verdict(card),
+            sections=[(name, item) for name, item in sections if isinstance(item, Section)],
+            skipped=[(name, item) for name, item in sections if isinstance(item, Skipped)],
+            style=(shipped("reports") / "report.css").read_text(encoding="utf-8"),
+            script=script,
+            policy=parts.policy(script, *([plotly] if plotly else [])),
+            packed=parts.plotly_packed() if figures else "",
+            figures=[(item.id, _figure_json(item)) for item in figures],
+            title=title(verdict(card), card.name),
+            baseline=card.test.number("baseline") if card.test else None,
+        )
     )
 
 
@@ -114,17 +118,18 @@ def _figure_json(figure: Any) -> str:
     return script_json({"data": figure.data, "layout": figure.layout})
 
 
-def _template() -> Template:
+def environment() -> Environment:
+    """Jinja2 for the templates of ``reports/``, which escapes what it is given."""
     import jinja2
 
     from automl_img.report import drawing
 
-    environment = jinja2.Environment(
+    found = jinja2.Environment(
         loader=jinja2.FileSystemLoader(shipped("reports")),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=drawing.number, counted=drawing.counted, share=drawing.share)
-    return environment.get_template("report.html.j2")
+    found.filters.update(number=drawing.number, counted=drawing.counted, share=drawing.share)
+    return found

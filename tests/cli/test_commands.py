@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.pictures import class_folders
 from tests.report.golden import golden_run
 
 
@@ -40,6 +43,8 @@ def automl_img(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str
         (["report", "nothing"], 1, "there is no run 'nothing'"),
         (["export", "--to", "m.keras"], 1, "there is no run"),
         (["predict", "nothing", "x.png"], 1, "there is no run 'nothing'"),
+        (["data", "check", "nowhere"], 1, "nowhere"),
+        (["data", "check", "digits", "--limit-per-class", "0"], 2, "limit_per_class"),
         (["spaces", "show", "cn"], 1, "did you mean 'cnn'"),
         (["spaces", "validate", "missing.yaml"], 1, "missing.yaml"),
     ],
@@ -150,6 +155,7 @@ def test_a_defaults_file_that_is_wrong_is_one_sentence(tmp_path: Path, content: 
         (["spaces", "list"], "cnn"),
         (["spaces", "show", "cnn"], "cnn.filters"),
         (["report"], "report.html"),
+        (["data", "check", "digits"], "1,797 images"),
     ],
 )
 def test_what_trains_nothing_waits_for_neither_tensorflow_nor_ray(
@@ -177,3 +183,16 @@ def test_a_search_with_a_taken_name_leaves_the_run_alone(tmp_path: Path) -> None
     assert done.returncode == 1
     assert "'taken' exists already" in done.stderr
     assert sorted((path.name, path.stat().st_mtime_ns) for path in run.path.rglob("*")) == before
+
+
+def test_a_data_check_names_what_it_finds_as_text_and_as_json(tmp_path: Path) -> None:
+    photos = class_folders(tmp_path / "photos", per_class=12)
+    shutil.copy(photos / "red" / "000.png", photos / "blue" / "again.png")
+    done = automl_img("data", "check", "photos", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "37 images" in done.stdout
+    assert "warning: 1 group of copies has different labels" in done.stdout
+    found = json.loads(automl_img("data", "check", "photos", "--json", cwd=tmp_path).stdout)
+    [conflict] = [each for each in found["findings"] if each["kind"] == "conflicting labels"]
+    assert conflict["images"] == [["blue/again.png", "red/000.png"]]
+    assert sum(sum(counts.values()) for counts in found["counts"].values()) == 37

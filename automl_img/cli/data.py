@@ -1,0 +1,97 @@
+"""``automl-img data``: look at images before a search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from automl_img.cli.output import data as shown
+from automl_img.cli.output import note, quiet_libraries, say, talk, write_json
+
+if TYPE_CHECKING:
+    from automl_img.data.audit import Audit
+
+app = typer.Typer(no_args_is_help=True, help="Look at images before a search.")
+_COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
+_MOST_CLASSES = 20
+
+
+@app.command()
+def check(
+    data: Annotated[
+        str,
+        typer.Argument(help="A folder of class folders, a CSV, a zip or tar, or a built-in name."),
+    ],
+    json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page with the pictures.")
+    ] = None,
+    limit_per_class: Annotated[
+        int | None, typer.Option(help="At most N images a class and split, a seeded part.")
+    ] = None,
+    path_column: Annotated[str | None, typer.Option(help="Column of a table.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="Column of a table.")] = None,
+    split_column: Annotated[str | None, typer.Option(help="Column of a table.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the splits.")] = 0,
+) -> None:
+    """Say what is wrong with the images of DATA: copies, conflicting labels, leaks into the test.
+
+    Nothing is trained. Every image is decoded once, small; what was seen is kept for the next time.
+    """
+    from automl_img import api
+    from automl_img.cli.listeners import listening
+
+    columns = {"path_column": path_column, "label_column": label_column}
+    asked = {**columns, "split_column": split_column, "limit_per_class": limit_per_class}
+    try:
+        with quiet_libraries(), listening(talk) as listener:
+            found = api.check_data(data, html=html, listener=listener, seed=seed, **asked)
+    except KeyboardInterrupt:
+        note("stopped; what was read is kept")
+        raise typer.Exit(130) from None
+    if json:
+        write_json(found.to_json())
+        return
+    _say(found)
+    if html is not None:
+        say(f"Page:      {html}")
+
+
+def _say(audit: Audit) -> None:
+    index = audit.index
+    left = f", {len(index.left_out):,} left out" if index.left_out else ""
+    say(f"Data:      {audit.name} ({audit.source}), {len(index):,} images{left}")
+    say(f"Classes:   {len(index.class_names):,}")
+    say(f"Sides:     {_sides(audit)}")
+    shown.print(_parts(audit))
+    if len(index.class_names) > _MOST_CLASSES:
+        say(f"and {len(index.class_names) - _MOST_CLASSES:,} more classes; --json has all")
+    for finding in audit.findings:
+        colour = _COLOURS[finding.severity]
+        text = f"[{colour}]{finding.severity}:[/] {escape(finding.sentence)}"
+        shown.print(text, soft_wrap=True)
+    if not audit.findings:
+        say("nothing was found that a search would have to know")
+
+
+def _sides(audit: Audit) -> str:
+    facts = audit.to_json()
+    widths, heights = facts["widths"], facts["heights"]
+    grey = f"; {facts['grey']:,} grey" if facts["grey"] else ""
+    return (
+        f"{widths[0]} to {widths[-1]} wide (half of them to {widths[2]}), "
+        f"{heights[0]} to {heights[-1]} high (to {heights[2]}){grey}"
+    )
+
+
+def _parts(audit: Audit) -> Table:
+    counts = audit.counts
+    table = Table("class", *counts, box=None)
+    for name in audit.index.class_names[:_MOST_CLASSES]:
+        table.add_row(escape(name), *(f"{of[name]:,}" for of in counts.values()))
+    table.add_row("all", *(f"{sum(of.values()):,}" for of in counts.values()), style="bold")
+    return table

@@ -1,0 +1,264 @@
+"""What is wrong with a data set, told before anything is trained on it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from automl_img.data.appearance import Appearances
+from automl_img.data.appearances import read_appearances
+from automl_img.data.cache import cache_root
+from automl_img.data.duplicates import FLAT_CONTRAST, Ints, groups_of, identical_pairs, near_pairs
+from automl_img.data.index import DataIndex, Mask
+from automl_img.data.listing import SPLITS, as_sentence
+from automl_img.data.prepare import indexed
+from automl_img.data.split import Split, cut
+from automl_img.errors import DataError
+from automl_img.events import Listener, ignore
+from automl_img.settings import SearchSettings
+
+# Grey levels: darker in the mean is hard to see.
+DARK = 24.0
+# Of the median sharpness of all images: a blur over a sixteenth of the side makes a tenth of it.
+BLURRED = 0.25
+# With fewer images of a class its accuracy can hardly be told.
+TINY_CLASS = 20
+# Times as many images as the smallest class has.
+IMBALANCED = 3.0
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found.
+
+    Attributes:
+        kind: "unusable", "copies across parts", "conflicting labels", "copies", "unreadable",
+            "flat", "dark", "blurred", "tiny classes" or "imbalance".
+        severity: "error" spoils the figures of a search, "warning" may, "note" should be known.
+        sentence: what it is, and what a search does about it.
+        groups: rows of the images that show it, those that belong together in one tuple; the first
+            few alone.
+    """
+
+    kind: str
+    severity: str
+    sentence: str
+    groups: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found out of a data set.
+
+    Attributes:
+        name, source: as in ``Listing``, its ``kind`` as the source.
+        index: the images that can be used.
+        split: rows of ``index``; all are training images where it cannot be split.
+        appearances: of ``index``.
+        copies: int64 (images,), a number for each image, the same for copies of each other.
+        unusable: why a search cannot begin on it, or None.
+    """
+
+    name: str
+    source: str
+    index: DataIndex
+    split: Split
+    appearances: Appearances
+    copies: Ints
+    unusable: str | None = None
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """The worst first."""
+        order = ("error", "warning", "note")
+        found = [Finding("unusable", "error", self.unusable)] if self.unusable else []
+        found += itertools.chain(self._of_copies(), self._of_classes(), self._of_looks())
+        return tuple(sorted(found, key=lambda finding: order.index(finding.severity)))
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Images of each class, by part."""
+        return {part: self._by_class(rows) for part, rows in self.split.parts().items()}
+
+    def _by_class(self, rows: Ints) -> dict[str, int]:
+        names = self.index.class_names
+        counts = np.bincount(self.index.labels[rows], minlength=len(names)).tolist()
+        return dict(zip(names, counts, strict=True))
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it but the pixels, as it stands in ``data check --json``."""
+        index, names = self.index, self.index.names
+        return {
+            "name": self.name,
+            "source": self.source,
+            "fingerprint": index.fingerprint,
+            "images": len(index),
+            "left_out": len(index.left_out),
+            "classes": len(index.class_names),
+            "counts": self.counts,
+            "grey": int(index.grey.sum()),
+            "widths": _quartiles(index.widths),
+            "heights": _quartiles(index.heights),
+            "findings": [
+                {
+                    "kind": finding.kind,
+                    "severity": finding.severity,
+                    "sentence": finding.sentence,
+                    "images": [[names[row] for row in group] for group in finding.groups],
+                }
+                for finding in self.findings
+            ],
+        }
+
+    def part_of(self, row: int) -> str:
+        """The name of the part that an image is in."""
+        return SPLITS[self._parts[row]]
+
+    @cached_property
+    def _parts(self) -> Ints:
+        """int64 (images,), places in ``SPLITS``."""
+        parts = np.zeros(len(self.index), dtype=np.int64)
+        for number, rows in enumerate(self.split.parts().values()):
+            parts[rows] = number
+        return parts
+
+    @cached_property
+    def _groups(self) -> tuple[tuple[int, ...], ...]:
+        """Rows of copies of each other, two at the least."""
+        order = np.argsort(self.copies, kind="stable")
+        edges = np.flatnonzero(np.diff(self.copies[order])) + 1
+        found = (rows.tolist() for rows in np.split(order, edges) if len(rows) > 1)
+        return tuple(map(tuple, found))
+
+    def _of_copies(self) -> Iterator[Finding]:
+        parts, labels = self._parts, self.index.labels
+        crossing = [group for group in self._groups if len(set(parts[list(group)])) > 1]
+        if crossing:
+            seen = [
+                row for group in crossing for row in group if parts[row] > parts[list(group)].min()
+            ]
+            yield Finding(
+                "copies across parts",
+                "error",
+                f"{_count(seen, 'validation or test image')} {_is(seen)} a copy, exact or nearly "
+                "so, of an image in another part, which makes scores look better than they are",
+                tuple(crossing[:_SHOWN]),
+            )
+        conflicts = [group for group in self._groups if len(set(labels[list(group)])) > 1]
+        if conflicts:
+            yield Finding(
+                "conflicting labels",
+                "warning",
+                f"{_count(conflicts, 'group')} of copies {_has(conflicts)} different labels, of "
+                "which at most one is right",
+                tuple(conflicts[:_SHOWN]),
+            )
+        if self._groups:
+            copies = [row for group in self._groups for row in group[1:]]
+            yield Finding(
+                "copies",
+                "note",
+                f"{len(copies):,} of {len(self.index):,} images {_is(copies)} a copy of another, "
+                "exact or nearly so",
+                self._groups[:_SHOWN],
+            )
+
+    def _of_classes(self) -> Iterator[Finding]:
+        index, names = self.index, self.index.class_names
+        unreadable = [item for item in index.left_out if item.what == "image"]
+        if unreadable:
+            first = unreadable[0]
+            yield Finding(
+                "unreadable",
+                "warning",
+                f"{_count(unreadable, 'image')} cannot be used (first: {first.name}: "
+                f"{first.reason})",
+            )
+        counts = np.bincount(index.labels, minlength=len(names))
+        tiny = [names[label] for label in np.flatnonzero(counts < TINY_CLASS).tolist()]
+        if tiny:
+            yield Finding(
+                "tiny classes",
+                "warning",
+                f"{_count(tiny, 'class')} {_has(tiny)} fewer than {TINY_CLASS} images "
+                f"({as_sentence(tiny)}): what is measured of them is mostly chance",
+            )
+        most, least = int(counts.argmax()), int(counts.argmin())
+        if counts[most] > IMBALANCED * counts[least]:
+            yield Finding(
+                "imbalance",
+                "note",
+                f"the largest class, {names[most]}, has {counts[most]:,} images, the smallest, "
+                f"{names[least]}, has {counts[least]:,}; training weighs them alike",
+            )
+
+    def _of_looks(self) -> Iterator[Finding]:
+        looks = self.appearances
+        flat: Mask = looks["contrast"] < FLAT_CONTRAST
+        dark: Mask = ~flat & (looks["brightness"] < DARK)
+        others = looks["sharpness"][~flat]
+        least = BLURRED * float(np.median(others)) if len(others) else 0.0
+        blurred: Mask = ~flat & ~dark & (looks["sharpness"] < least)
+        for kind, found, how in (
+            ("flat", flat, "of one colour"),
+            ("dark", dark, "nearly black"),
+            ("blurred", blurred, "far less sharp than the others"),
+        ):
+            rows = np.flatnonzero(found).tolist()
+            if rows:
+                groups = tuple((row,) for row in rows[:_SHOWN])
+                yield Finding(kind, "note", f"{_count(rows, 'image')} {_is(rows)} {how}", groups)
+
+
+def audit(settings: SearchSettings, listener: Listener = ignore) -> Audit:
+    """What is wrong with the data of ``settings``. Every image is decoded at 32 pixels, those for
+    the test too, and nothing is trained.
+
+    Raises:
+        DataError: not one image can be used.
+        SettingsError: a column was named that is not there.
+    """
+    cache = cache_root()
+    listing, index = indexed(settings, cache, listener)
+    looks, failed = read_appearances(index.paths, index.digests, cache, listener)
+    if failed:
+        kept = np.setdiff1d(np.arange(len(index)), np.array(list(failed), dtype=np.int64))
+        index, looks = index.without(list(failed), list(failed.values())), looks[kept]
+    unusable = None
+    try:
+        split = cut(index, settings.seed)
+    except DataError as error:
+        none = np.zeros(0, dtype=np.int64)
+        unusable, split = str(error), Split(np.arange(len(index)), none, none)
+    copies = copies_of(index, looks)
+    return Audit(listing.name, listing.kind, index, split, looks, copies, unusable)
+
+
+def copies_of(index: DataIndex, appearances: Appearances) -> Ints:
+    """A number for each image, the same for copies of each other, exact and near ones."""
+    pairs = np.concatenate([identical_pairs(index.digests), near_pairs(appearances)])
+    return groups_of(len(index), pairs)
+
+
+def _quartiles(values: np.ndarray) -> list[int]:
+    """Least, quartiles and most, pixels."""
+    return [int(value) for value in np.quantile(values, [0, 0.25, 0.5, 0.75, 1])]
+
+
+def _count(items: Sequence[object] | Ints, noun: str) -> str:
+    plural = "classes" if noun == "class" else f"{noun}s"
+    return f"{len(items):,} {noun if len(items) == 1 else plural}"
+
+
+def _is(items: Sequence[object]) -> str:
+    return "is" if len(items) == 1 else "are"
+
+
+def _has(items: Sequence[object] | Ints) -> str:
+    return "has" if len(items) == 1 else "have"
