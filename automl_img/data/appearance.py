@@ -71,9 +71,10 @@ def perceptual_hash(grey: npt.NDArray[np.float32]) -> np.uint64:
 def _cosines() -> npt.NDArray[np.float32]:
     """The lowest rows of the type-II discrete cosine transform, (frequencies, SIDE)."""
     frequency, place = np.arange(_FREQUENCIES)[:, None], np.arange(SIDE)[None, :]
-    rows = np.cos(np.pi * frequency * (2 * place + 1) / (2 * SIDE)) * np.sqrt(2 / SIDE)
+    angles = (np.pi * frequency * (2 * place + 1) / (2 * SIDE)).astype(np.float32)
+    rows: npt.NDArray[np.float32] = np.cos(angles) * np.float32(np.sqrt(2 / SIDE))
     rows[0] /= np.sqrt(2)
-    return rows.astype(np.float32)
+    return rows
 
 
 _COSINES = _cosines()

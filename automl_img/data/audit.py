@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +31,8 @@ BLURRED = 0.25
 TINY_CLASS = 20
 # Times as many images as the smallest class has.
 IMBALANCED = 3.0
+# Pixels a side: of smaller images nobody can tell whether two are copies, but for exact ones.
+SMALLEST_COMPARED = 16
 _SHOWN = 20
 
 
@@ -140,14 +143,20 @@ class Audit:
         parts, labels = self._parts, self.index.labels
         crossing = [group for group in self._groups if len(set(parts[list(group)])) > 1]
         if crossing:
-            seen = [
-                row for group in crossing for row in group if parts[row] > parts[list(group)].min()
-            ]
+            first = [parts[list(group)].min() for group in crossing]
+            seen = Counter(
+                self.part_of(row)
+                for group, least in zip(crossing, first, strict=True)
+                for row in group
+                if parts[row] > least
+            )
+            whose = " and ".join(f"{count:,} {part}" for part, count in sorted(seen.items()))
+            one = sum(seen.values()) == 1
             yield Finding(
                 "copies across parts",
                 "error",
-                f"{_count(seen, 'validation or test image')} {_is(seen)} a copy, exact or nearly "
-                "so, of an image in another part, which makes scores look better than they are",
+                f"{whose} {'image is a copy' if one else 'images are copies'}, exact or nearly so, "
+                "of images in another part, which makes scores look better than they are",
                 tuple(crossing[:_SHOWN]),
             )
         conflicts = [group for group in self._groups if len(set(labels[list(group)])) > 1]
@@ -195,7 +204,7 @@ class Audit:
                 "imbalance",
                 "note",
                 f"the largest class, {names[most]}, has {counts[most]:,} images, the smallest, "
-                f"{names[least]}, has {counts[least]:,}; training weighs them alike",
+                f"{names[least]}, has {counts[least]:,}; --class-weights balanced may help",
             )
 
     def _of_looks(self) -> Iterator[Finding]:
@@ -242,8 +251,9 @@ def audit(settings: SearchSettings, listener: Listener = ignore) -> Audit:
 
 def copies_of(index: DataIndex, appearances: Appearances) -> Ints:
     """A number for each image, the same for copies of each other, exact and near ones."""
-    pairs = np.concatenate([identical_pairs(index.digests), near_pairs(appearances)])
-    return groups_of(len(index), pairs)
+    large = np.flatnonzero(np.minimum(index.widths, index.heights) >= SMALLEST_COMPARED)
+    near = large[near_pairs(appearances[large])]
+    return groups_of(len(index), np.concatenate([identical_pairs(index.digests), near]))
 
 
 def _quartiles(values: np.ndarray) -> list[int]:

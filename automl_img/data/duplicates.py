@@ -24,11 +24,14 @@ _TABLES = 12
 _BITS = 16
 _MOST_BITS_APART = 12
 _LEAST_CORRELATION = 0.6
+# Drawings, digits and scans of one kind are alike without being copies; copies of grey images that
+# were compressed or made smaller stay above this.
+_LEAST_CORRELATION_OF_GREY = 0.95
 # Of the mean of a colour: a product in red is no copy of the same in blue.
 _MOST_LEVELS_APART = 40
 # In a table an image is compared with so many after it: thousands that all agree would take for
 # ever, and are one group anyway.
-_MOST_NEIGHBOURS = 64
+_MOST_NEIGHBOURS = 16
 _ROWS_AT_ONCE = 100_000
 
 
@@ -113,7 +116,9 @@ def _look_alike(pairs: Appearances) -> npt.NDArray[np.bool_]:
     correlation = (one * other).sum(axis=1)
     colours = pairs["colour"].astype(np.int64)
     apart = np.abs(colours[:, 0] - colours[:, 1]).max(axis=1)
-    alike: npt.NDArray[np.bool_] = correlation >= _LEAST_CORRELATION
+    grey = (colours == colours[:, :, :1]).all(axis=(1, 2))
+    least = np.where(grey, _LEAST_CORRELATION_OF_GREY, _LEAST_CORRELATION)
+    alike: npt.NDArray[np.bool_] = correlation >= least
     alike &= apart <= _MOST_LEVELS_APART
     return alike
 

@@ -44,7 +44,7 @@ def automl_img(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str
         (["export", "--to", "m.keras"], 1, "there is no run"),
         (["predict", "nothing", "x.png"], 1, "there is no run 'nothing'"),
         (["data", "check", "nowhere"], 1, "nowhere"),
-        (["data", "check", "digits", "--limit-per-class", "0"], 2, "limit_per_class"),
+        (["data", "check", "digits", "--limit-per-class", "0"], 2, "limit-per-class"),
         (["spaces", "show", "cn"], 1, "did you mean 'cnn'"),
         (["spaces", "validate", "missing.yaml"], 1, "missing.yaml"),
     ],

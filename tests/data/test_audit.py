@@ -59,7 +59,7 @@ def test_a_copy_across_parts_is_an_error_and_both_images_are_named(folder: Path)
     found = of(audit, "copies across parts")
     assert found.severity == "error"
     assert found == audit.findings[0]
-    assert found.sentence.startswith("1 validation or test image is a copy")
+    assert found.sentence.startswith("1 test image is a copy")
     assert {"test/flower/again.jpg", "train/flower/12.png"} in names(audit, found)
 
 

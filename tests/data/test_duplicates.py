@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter
-from sklearn.datasets import load_sample_image
+from sklearn.datasets import load_digits, load_sample_image
 
 from automl_img.data import duplicates
 from automl_img.data.appearance import APPEARANCE, Appearances, appearance_of, perceptual_hash
@@ -65,6 +65,16 @@ def test_a_changed_copy_is_found(name: str) -> None:
     found = {tuple(pair) for pair in near_pairs(seen(images)).tolist()}
     copies = {(row, row + len(originals)) for row in range(len(originals))}
     assert len(copies & found) >= 0.9 * len(copies)
+
+
+def test_a_grey_copy_is_found_and_different_drawings_of_a_digit_are_none() -> None:
+    grey = [image.convert("L").convert("RGB") for image in textured()]
+    copies = [jpeg(image) for image in grey]
+    found = {tuple(pair) for pair in near_pairs(seen(grey + copies)).tolist()}
+    assert len(found & {(row, row + len(grey)) for row in range(len(grey))}) >= 0.9 * len(grey)
+    pixels = load_digits().images[:500]
+    digits = [Image.fromarray(np.rint(16 * each).clip(0, 255).astype(np.uint8)) for each in pixels]
+    assert len(near_pairs(seen(digits))) <= 25
 
 
 def test_different_parts_of_photos_are_no_copies() -> None:
