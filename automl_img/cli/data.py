@@ -24,7 +24,9 @@ _MOST_CLASSES = 20
 def check(
     data: Annotated[
         str,
-        typer.Argument(help="A folder of class folders, a CSV, a zip or tar, or a built-in name."),
+        typer.Argument(
+            help="A folder of class folders, a table, a zip or tar, or a built-in name."
+        ),
     ],
     json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
     html: Annotated[

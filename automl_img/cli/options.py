@@ -45,7 +45,9 @@ def takes_settings(command: Callable[[dict[str, Any]], None]) -> Callable[..., N
 def _search_options(
     data: Annotated[
         str | None,
-        typer.Argument(help="A folder of class folders, a CSV, a zip or tar, or a built-in name."),
+        typer.Argument(
+            help="A folder of class folders, a table, a zip or tar, or a built-in name."
+        ),
     ] = None,
     budget: Annotated[
         str | None,

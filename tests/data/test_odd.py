@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from automl_img.data.decode import decode, inspect
 from automl_img.data.index import DataIndex, read_index
 from automl_img.errors import AutomlImgError, DataError
-from tests.data.listings import listed
+from tests.data.listings import class_labels, listed, rows_of, saved
 from tests.data.odd import ARCHIVES, IMAGES, NOT_SEEN, PLAIN, TABLES, USED, Odd, encoded
 from tests.pictures import class_folders
 
@@ -167,6 +168,34 @@ def test_no_table_gives_more_than_a_sentence(
     lines = PLAIN.splitlines(keepends=True)[:rows]
     (folder / "labels.csv").write_text("".join(lines) + text, encoding="utf-8", newline="")
     found = read_or_refused(folder / "labels.csv", folder / "cache")
+    assert isinstance(found, DataIndex) or len(found.splitlines()) == 1
+
+
+@settings(max_examples=150)
+@given(
+    kind=st.sampled_from(["parquet", "hugging_face"]),
+    changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8),
+    length=st.floats(0.1, 1.0),
+)
+def test_no_columns_with_other_bytes_give_more_than_a_sentence(
+    tmp_path_factory: pytest.TempPathFactory,
+    kind: str,
+    changes: list[tuple[int, int]],
+    length: float,
+) -> None:
+    folder = tmp_path_factory.mktemp("columns")
+    photos = class_folders(folder / "photos", per_class=2, size=8)
+    path = data = folder / "images.parquet"
+    if kind == "parquet":
+        parquet.write_table(class_labels(rows_of(photos, content=True)), path)
+    else:
+        data = saved(photos, folder / "saved")
+        [path] = data.glob("*.arrow")
+    mutated = bytearray(path.read_bytes())
+    for place, value in changes:
+        mutated[place % len(mutated)] = value
+    path.write_bytes(mutated[: int(length * len(mutated))])
+    found = read_or_refused(data, folder / "cache")
     assert isinstance(found, DataIndex) or len(found.splitlines()) == 1
 
 

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from automl_img import plugins
 from automl_img.data import sources
 from automl_img.errors import DataError
-from tests.data.listings import listed, zipped
+from tests.data.listings import listed, rows_of, saved, zipped
 from tests.pictures import class_folders
 
 
@@ -21,6 +24,17 @@ def example(name: str, tmp_path: Path) -> str:
         table = tmp_path / "photos.csv"
         table.write_text("path,label\n" + "\n".join(rows))
         return str(table)
+    if name == "json_lines":
+        lines = [json.dumps(row) for row in rows_of(photos)]
+        table = tmp_path / "photos.jsonl"
+        table.write_text("\n".join(lines))
+        return str(table)
+    if name == "parquet":
+        target = tmp_path / "photos.parquet"
+        parquet.write_table(pa.Table.from_pylist(rows_of(photos)), target)
+        return str(target)
+    if name == "hugging_face":
+        return str(saved(photos, tmp_path / "saved" / "photos"))
     return str(zipped(photos, tmp_path / "photos.zip")) if name == "archive" else "digits"
 
 

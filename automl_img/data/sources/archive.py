@@ -33,7 +33,8 @@ from automl_img.data.listing import (
     valid_unicode,
 )
 from automl_img.data.sources.folder import descend, is_table_name, list_folder
-from automl_img.data.sources.table import find_columns, header_of, list_table
+from automl_img.data.sources.table import header_of, list_table
+from automl_img.data.tables import find_columns
 from automl_img.errors import DataError, SettingsError
 from automl_img.events import Listener, Phase
 

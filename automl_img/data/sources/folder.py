@@ -21,6 +21,8 @@ from automl_img.data.listing import (
     typed_path,
     valid_unicode,
 )
+from automl_img.data.sources.hugging_face import is_saved
+from automl_img.data.sources.parquet import files_in
 from automl_img.errors import DataError, SettingsError
 from automl_img.events import Listener
 
@@ -28,8 +30,9 @@ WHAT = "a folder of class folders, or of train, val and test folders of these"
 
 
 def accepts(data: str) -> bool:
-    """Whether ``data`` is a folder."""
-    return os.path.isdir(typed_path(data))
+    """Whether ``data`` is a folder of images."""
+    path = typed_path(data)
+    return os.path.isdir(path) and not (is_saved(path) or files_in(path))
 
 
 def listing(data: str, columns: Columns, cache: Path, listener: Listener) -> Listing:

@@ -1,0 +1,143 @@
+"""What tables of all kinds share: which columns count, and the rows that become a listing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from automl_img.data.listing import (
+    SPELLINGS,
+    Columns,
+    LeftOut,
+    Listing,
+    as_sentence,
+    valid_unicode,
+)
+from automl_img.errors import DataError, SettingsError, did_you_mean
+
+USUAL = {
+    "path": (
+        *("path", "image_path", "img_path", "file_path", "filepath", "relative_path"),
+        *("file", "file_name", "filename", "image_file", "image_name", "image", "img", "name"),
+    ),
+    "label": ("label", "class", "class_name", "category", "target", "labels", "y"),
+    "split": ("split", "set", "subset", "partition"),
+}
+
+
+def find_columns(header: Sequence[str], columns: Columns, table: Path) -> dict[str, int | None]:
+    """The index of the column for "path", "label" and "split"; a split may be None.
+
+    Raises:
+        SettingsError: a column that was named, or that is needed, is not there.
+    """
+    lowered = [cell.lower() for cell in header]
+    asked = {"path": columns.path, "label": columns.label, "split": columns.split}
+    at: dict[str, int | None] = {}
+    for what, name in asked.items():
+        if name is not None:
+            if name not in header and name.lower() not in lowered:
+                raise SettingsError(
+                    f"{table.name} has no column {name!r}{did_you_mean(name, header)}; "
+                    f"its columns: {as_sentence(header, 20)}"
+                )
+            at[what] = header.index(name) if name in header else lowered.index(name.lower())
+            continue
+        taken = [column for column in at.values() if column is not None]
+        usual = [lowered.index(usual) for usual in USUAL[what] if usual in lowered]
+        at[what] = next((column for column in usual if column not in taken), None)
+        if at[what] is None and what != "split":
+            raise SettingsError(
+                f"{table.name} must have a column of {what}s, but its columns are "
+                f"{as_sentence(header, 20)}; name it with --{what}-column"
+            )
+    return at
+
+
+class Rows:
+    """The rows of a table, one after the other, until they are a listing."""
+
+    def __init__(self, table: Path, split_column: str | None) -> None:
+        """
+        Args:
+            table: the file, for what is said of it.
+            split_column: its name; None where the table has none.
+        """
+        self._table, self._split_column = table, split_column
+        self._paths: list[str] = []
+        self._names: list[str] = []
+        self._labels: list[str] = []
+        self._splits: list[str] = []
+        self._left_out: list[LeftOut] = []
+        self._classes: set[str] = set()
+
+    def add(self, typed: str, path: str | None, label: str, split: str = "") -> None:
+        """Take in a row.
+
+        Args:
+            typed: what the table calls the image.
+            path: of its file; None where there is none.
+            label, split: as they stand there; empty where nothing does.
+
+        Raises:
+            DataError: the split is not known.
+        """
+        display = valid_unicode(typed.replace("\\", "/")) or "(no path)"
+        if label:
+            self._classes.add(label)
+        if reason := self._why_not(typed, label, split):
+            self._left_out.append(LeftOut(display, reason))
+        elif path is None:
+            self._left_out.append(LeftOut(display, "no such file"))
+        else:
+            self._paths.append(path)
+            self._names.append(display)
+            self._labels.append(label)
+            self._splits.append(self._split(split))
+
+    def leave_out(self, name: str, reason: str) -> None:
+        """Take in a row that cannot be used."""
+        self._left_out.append(LeftOut(valid_unicode(name), reason))
+
+    def listing(self, name: str, kind: str) -> Listing:
+        """All rows; see ``Listing`` for the arguments."""
+        return Listing(
+            name=name,
+            kind=kind,
+            paths=tuple(self._paths),
+            names=tuple(self._names),
+            labels=tuple(self._labels),
+            splits=tuple(self._splits) if self._split_column is not None else None,
+            classes=tuple(sorted(self._classes)),
+            left_out=tuple(self._left_out),
+        )
+
+    def _why_not(self, typed: str, label: str, split: str) -> str:
+        if not typed:
+            return "no path in the table"
+        if not label:
+            return "no label in the table"
+        return "no split in the table" if self._split_column is not None and not split else ""
+
+    def _split(self, value: str) -> str:
+        if self._split_column is None:
+            return ""
+        if value.lower() not in SPELLINGS:
+            raise DataError(
+                f"column {self._split_column!r} of {self._table.name} must say train, val or test, "
+                f"but has {value!r}; mend it, or name another column with --split-column"
+            )
+        return SPELLINGS[value.lower()]
+
+
+def find_image(folder: Path, typed: str, within: Path | None = None) -> str | None:
+    """The absolute path of an image that a table in ``folder`` names; None where there is no such
+    file, or none in ``within``. The separator of Windows is understood."""
+    for spelling in dict.fromkeys((typed, typed.replace("\\", "/"))):
+        path = os.path.normpath(folder / spelling)
+        if within is not None and not Path(path).is_relative_to(within):
+            continue
+        if spelling and os.path.isfile(path):
+            return path
+    return None
