@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from automl_img.api import (
+        check_data,
         export_model,
         list_runs,
         list_spaces,
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
         new_space,
         plan,
         predict,
+        preview_data,
         reproduce,
         resume,
         search,
@@ -36,6 +38,7 @@ __all__ = [
     "new_space",
     "plan",
     "predict",
+    "preview_data",
     "reproduce",
     "resume",
     "search",

@@ -23,7 +23,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 PUBLIC = {
     *("AutomlImgError", "Run", "search", "resume", "load_run", "list_runs", "predict"),
     *("export_model", "write_report", "list_spaces", "load_space", "new_space", "plan"),
-    *("reproduce", "check_data"),
+    *("reproduce", "check_data", "preview_data"),
 }
 
 

@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from automl_img.cli.options import pairs
 from automl_img.cli.output import data as shown
 from automl_img.cli.output import note, quiet_libraries, say, talk, write_json
 
@@ -61,6 +62,47 @@ def check(
     _say(found)
     if html is not None:
         say(f"Page:      {html}")
+
+
+@app.command()
+def preview(
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="A folder of class folders, a table, a zip or tar, or a built-in name."
+        ),
+    ],
+    augment: Annotated[
+        float, typer.Option(metavar="STRENGTH", help="Of the augmentation, 0 to 1.")
+    ] = 0.5,
+    fix: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Give augment.KEY one value. Repeatable."),
+    ] = None,
+    html: Annotated[Path, typer.Option(metavar="FILE", help="The page.")] = Path("preview.html"),
+    image_size: Annotated[
+        int | None, typer.Option(help="Side in pixels. [default: from the data]")
+    ] = None,
+    path_column: Annotated[str | None, typer.Option(help="Column of a table.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="Column of a table.")] = None,
+    split_column: Annotated[str | None, typer.Option(help="Column of a table.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the images and their changes.")] = 0,
+) -> None:
+    """Write a page of training images of DATA, as loaded and as trials see them.
+
+    Images are decoded and changed by the code that training uses.
+    """
+    from automl_img import api
+    from automl_img.cli.listeners import listening
+
+    asked = {"image_size": image_size, "path_column": path_column, "seed": seed}
+    asked |= {"label_column": label_column, "split_column": split_column}
+    typed = pairs(fix or [], "--fix")
+    with quiet_libraries(), listening(talk) as listener:
+        page = api.preview_data(
+            data, html=html, strength=augment, fix=typed, listener=listener, **asked
+        )
+    say(f"Page:      {page}")
 
 
 def _say(audit: Audit) -> None:

@@ -69,6 +69,25 @@ def amounts(params: Params, flips: bool, channels: int) -> dict[str, float]:
     return result
 
 
+def augmented(images: Any, amount: Mapping[str, float], seed: int) -> Any:
+    """Images as a trial sees them in one epoch, uint8 as they came.
+
+    Args:
+        images: uint8, shape (images, side, side, channels).
+        amount: of every change, as ``amounts`` gives them.
+        seed: another one gives other changes.
+    """
+    import numpy as np
+    from keras import ops, random
+
+    layer = augmentation(amount, always=True)
+    if layer is None:
+        return images
+    layer.generator = random.SeedGenerator(seed)
+    changed = ops.convert_to_numpy(layer(ops.cast(images, "float32")))
+    return np.rint(np.clip(changed, 0, 255)).astype(np.uint8)
+
+
 def augmentation(amount: Mapping[str, float], always: bool = False) -> Any:
     """A layer on float images in [0, 255], shape (batch, side, side, channels), that changes each
     image on its own; None if nothing changes.

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from automl_img.errors import DataError
 from automl_img.files import write_text
 from automl_img.plugins import leaves
 from automl_img.report import sections as section_files
@@ -71,22 +72,19 @@ def page(card: Card, sections: list[Named]) -> str:
     script = (shipped("reports") / "report.js").read_text(encoding="utf-8")
     figures = parts.figures(sections)
     plotly = parts.plotly_source() if figures else ""
-    return (
-        environment()
-        .get_template("report.html.j2")
-        .render(
-            card=card,
-            found=verdict(card),
-            sections=[(name, item) for name, item in sections if isinstance(item, Section)],
-            skipped=[(name, item) for name, item in sections if isinstance(item, Skipped)],
-            style=(shipped("reports") / "report.css").read_text(encoding="utf-8"),
-            script=script,
-            policy=parts.policy(script, *([plotly] if plotly else [])),
-            packed=parts.plotly_packed() if figures else "",
-            figures=[(item.id, _figure_json(item)) for item in figures],
-            title=title(verdict(card), card.name),
-            baseline=card.test.number("baseline") if card.test else None,
-        )
+    template = _environment().get_template("report.html.j2")
+    return template.render(
+        card=card,
+        found=verdict(card),
+        sections=[(name, item) for name, item in sections if isinstance(item, Section)],
+        skipped=[(name, item) for name, item in sections if isinstance(item, Skipped)],
+        style=(shipped("reports") / "report.css").read_text(encoding="utf-8"),
+        script=script,
+        policy=parts.policy(script, *([plotly] if plotly else [])),
+        packed=parts.plotly_packed() if figures else "",
+        figures=[(item.id, _figure_json(item)) for item in figures],
+        title=title(verdict(card), card.name),
+        baseline=card.test.number("baseline") if card.test else None,
     )
 
 
@@ -118,7 +116,23 @@ def _figure_json(figure: Any) -> str:
     return script_json({"data": figure.data, "layout": figure.layout})
 
 
-def environment() -> Environment:
+def write_page(template: str, path: Path, **values: Any) -> None:
+    """Write a page without scripts, in the style of the report.
+
+    Raises:
+        DataError: ``path`` cannot be written.
+    """
+    from automl_img.report.page import policy
+
+    style = (shipped("reports") / "report.css").read_text(encoding="utf-8")
+    page = _environment().get_template(template).render(style=style, policy=policy(), **values)
+    try:
+        write_text(path, page)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _environment() -> Environment:
     """Jinja2 for the templates of ``reports/``, which escapes what it is given."""
     import jinja2
 

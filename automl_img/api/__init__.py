@@ -1,0 +1,34 @@
+"""The public functions; each command of the command line calls one of them."""
+
+from automl_img.api.images import check_data, preview_data
+from automl_img.api.runs import (
+    RUNS,
+    export_model,
+    list_runs,
+    load_run,
+    predict,
+    verdict,
+    write_report,
+)
+from automl_img.api.searches import plan, reproduce, resume, search
+from automl_img.api.spaces import PresetSummary, list_spaces, load_space, new_space
+
+__all__ = [
+    "RUNS",
+    "PresetSummary",
+    "check_data",
+    "export_model",
+    "list_runs",
+    "list_spaces",
+    "load_run",
+    "load_space",
+    "new_space",
+    "plan",
+    "predict",
+    "preview_data",
+    "reproduce",
+    "resume",
+    "search",
+    "verdict",
+    "write_report",
+]
