@@ -26,6 +26,8 @@ from automl_img.errors import DataError
 FRACTION = 0.1
 FRACTION_OF_TRAIN = 1 / 9
 FEWEST = 3
+# With fewer labels some that stand for one image alone are small classes.
+FEWEST_OF_VALUES = 20
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,10 @@ def cut(index: DataIndex, seed: int) -> Split:
     """The parts of ``index``.
 
     Raises:
-        DataError: there is no training split, fewer than two classes in it, or too few images.
+        DataError: the labels are no classes, there is no training split, fewer than two classes in
+            it, or too few images.
     """
+    _check_labels(index)
     given = _given(index)
     if not len(given["train"]):
         raise DataError(
@@ -87,6 +91,36 @@ def check(index: DataIndex, split: Split) -> None:
                 f"too few images to split: none is left for {name}; give a class with at least "
                 f"{FEWEST} different images, or more of them"
             )
+
+
+def _check_labels(index: DataIndex) -> None:
+    """
+    Raises:
+        DataError: most labels stand for one image alone, as values and names do.
+    """
+    alone = np.flatnonzero(np.bincount(index.labels) == 1)
+    names = index.class_names
+    if len(names) < FEWEST_OF_VALUES or len(alone) <= len(names) / 2:
+        return
+    found = f"{len(alone):,} of {len(names):,} labels stand for one image alone"
+    first = names[alone[0]]
+    if all(map(_is_number, names)):
+        raise DataError(
+            f"labels must be classes, but {found} and all are numbers, as {first!r}; to predict "
+            "numbers (regression) is not what this tool does"
+        )
+    raise DataError(
+        f"labels must be classes of several images each, but {found}, as {first!r}; name the "
+        "column of classes with --label-column, or give more images"
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _given(index: DataIndex) -> dict[str, Ints]:

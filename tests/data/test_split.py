@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -153,6 +155,18 @@ def test_too_few_images_are_refused_with_the_number_needed() -> None:
 def test_copies_of_one_image_are_too_few() -> None:
     with pytest.raises(DataError, match="too few images to split"):
         cut(an_index([0] * 10 + [1] * 10, [1] * 20), 0)
+
+
+def test_values_and_names_are_no_classes() -> None:
+    values = an_index(list(range(30)))
+    with pytest.raises(DataError, match=r"30 of 30 labels .* numbers, as '0'; .*regression"):
+        cut(values, 0)
+    names = replace(values, class_names=tuple(f"photo {row}" for row in range(30)))
+    with pytest.raises(DataError, match="as 'photo 0'; name the column of classes"):
+        cut(names, 0)
+    # Many classes of which some are small are classes.
+    labels = [label for label in range(30) for _ in range(1 if label < 10 else 5)]
+    assert len(cut(an_index(labels), 0).train) > 60
 
 
 def test_data_without_training_images_is_refused() -> None:

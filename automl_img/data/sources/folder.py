@@ -225,4 +225,7 @@ def _folders(folder: Path) -> list[Path]:
 def _no_classes(top: Path) -> str:
     tables = [entry.name for entry in _entries(top) if is_table_name(entry.name)]
     hint = f"give the table {str(top / tables[0])!r} as data" if tables else "sort the images so"
-    return f"{top} must hold one folder for each class, but it holds no folder; {hint}"
+    return (
+        f"{top} must hold one folder for each class, but it holds no folder; {hint} (images "
+        "without labels are not what this tool is for)"
+    )
