@@ -45,6 +45,8 @@ class SearchSettings(BaseModel):
         name: of the run folder; None makes one from the data and the time.
         out: the folder of all run folders.
         limit_per_class: at most so many images a class and split, a seeded part.
+        keep_copies: leave copies of images where they are, and count them all; nobody looks for
+            copies then.
         class_weights: "balanced" weighs each class by the inverse of its frequency.
         objective: "val_accuracy", alone or followed by some of latency, size and params, as in
             "val_accuracy,latency": then the search looks for all trade-offs between them.
@@ -80,6 +82,7 @@ class SearchSettings(BaseModel):
     name: str | None = Field(default=None, min_length=1, max_length=100)
     out: str = "runs"
     limit_per_class: int | None = Field(default=None, ge=1)
+    keep_copies: bool = False
     class_weights: Literal["balanced", "none"] = "none"
     objective: str = "val_accuracy"
     max_latency: str | None = None

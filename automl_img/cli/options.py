@@ -184,6 +184,14 @@ def _search_options(
             help="At most N images a class and split, a seeded part.", rich_help_panel=_DATA
         ),
     ] = None,
+    keep_copies: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-copies",
+            help="Leave copies of images in every part, and count them all.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
     path_column: Annotated[
         str | None, typer.Option(help="Column of a table.", rich_help_panel=_DATA)
     ] = None,

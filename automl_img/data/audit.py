@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from automl_img.data.appearance import Appearances
-from automl_img.data.appearances import read_appearances
 from automl_img.data.cache import cache_root
-from automl_img.data.duplicates import FLAT_CONTRAST, Ints, groups_of, identical_pairs, near_pairs
-from automl_img.data.index import DataIndex, Mask
+from automl_img.data.copies import with_copies
+from automl_img.data.duplicates import FLAT_CONTRAST
+from automl_img.data.index import DataIndex, Ints, Mask
 from automl_img.data.listing import SPLITS, as_sentence
 from automl_img.data.prepare import indexed
 from automl_img.data.split import Split, cut
@@ -31,8 +31,6 @@ BLURRED = 0.25
 TINY_CLASS = 20
 # Times as many images as the smallest class has.
 IMBALANCED = 3.0
-# Pixels a side: of smaller images nobody can tell whether two are copies, but for exact ones.
-SMALLEST_COMPARED = 16
 _SHOWN = 20
 
 
@@ -61,10 +59,9 @@ class Audit:
 
     Attributes:
         name, source: as in ``Listing``, its ``kind`` as the source.
-        index: the images that can be used.
+        index: the images that can be used, with the groups of copies.
         split: rows of ``index``; all are training images where it cannot be split.
         appearances: of ``index``.
-        copies: int64 (images,), a number for each image, the same for copies of each other.
         unusable: why a search cannot begin on it, or None.
     """
 
@@ -73,7 +70,6 @@ class Audit:
     index: DataIndex
     split: Split
     appearances: Appearances
-    copies: Ints
     unusable: str | None = None
 
     @cached_property
@@ -134,8 +130,10 @@ class Audit:
     @cached_property
     def _groups(self) -> tuple[tuple[int, ...], ...]:
         """Rows of copies of each other, two at the least."""
-        order = np.argsort(self.copies, kind="stable")
-        edges = np.flatnonzero(np.diff(self.copies[order])) + 1
+        groups = self.index.groups
+        assert groups is not None
+        order = np.argsort(groups, kind="stable")
+        edges = np.flatnonzero(np.diff(groups[order])) + 1
         found = (rows.tolist() for rows in np.split(order, edges) if len(rows) > 1)
         return tuple(map(tuple, found))
 
@@ -156,7 +154,8 @@ class Audit:
                 "copies across parts",
                 "error",
                 f"{whose} {'image is a copy' if one else 'images are copies'}, exact or nearly so, "
-                "of images in another part, which makes scores look better than they are",
+                "of images in another part, which makes scores look better than they are; a search "
+                "leaves them out of the earlier part",
                 tuple(crossing[:_SHOWN]),
             )
         conflicts = [group for group in self._groups if len(set(labels[list(group)])) > 1]
@@ -235,25 +234,14 @@ def audit(settings: SearchSettings, listener: Listener = ignore) -> Audit:
     """
     cache = cache_root()
     listing, index = indexed(settings, cache, listener)
-    looks, failed = read_appearances(index.paths, index.digests, cache, listener)
-    if failed:
-        kept = np.setdiff1d(np.arange(len(index)), np.array(list(failed), dtype=np.int64))
-        index, looks = index.without(list(failed), list(failed.values())), looks[kept]
+    index, looks = with_copies(index, cache, listener)
     unusable = None
     try:
         split = cut(index, settings.seed)
     except DataError as error:
         none = np.zeros(0, dtype=np.int64)
         unusable, split = str(error), Split(np.arange(len(index)), none, none)
-    copies = copies_of(index, looks)
-    return Audit(listing.name, listing.kind, index, split, looks, copies, unusable)
-
-
-def copies_of(index: DataIndex, appearances: Appearances) -> Ints:
-    """A number for each image, the same for copies of each other, exact and near ones."""
-    large = np.flatnonzero(np.minimum(index.widths, index.heights) >= SMALLEST_COMPARED)
-    near = large[near_pairs(appearances[large])]
-    return groups_of(len(index), np.concatenate([identical_pairs(index.digests), near]))
+    return Audit(listing.name, listing.kind, index, split, looks, unusable)
 
 
 def _quartiles(values: np.ndarray) -> list[int]:

@@ -38,6 +38,8 @@ class DataIndex:
         widths, heights: int32, shape (images,), pixels.
         grey: bool, shape (images,).
         digests: uint8, shape (images, 16), of the content of the files.
+        groups: int64, shape (images,), the same for copies of each other, exact or nearly so; None
+            where nobody has looked.
         left_out: images and classes that are not used, with the reason.
     """
 
@@ -50,6 +52,7 @@ class DataIndex:
     heights: npt.NDArray[np.int32]
     grey: Mask
     digests: npt.NDArray[np.uint8]
+    groups: Ints | None = None
     left_out: tuple[LeftOut, ...] = ()
 
     def __len__(self) -> int:
@@ -125,6 +128,7 @@ class DataIndex:
             heights=self.heights[rows],
             grey=self.grey[rows],
             digests=self.digests[rows],
+            groups=None if self.groups is None else self.groups[rows],
             left_out=(*self.left_out, *left_out, *(class_left_out(name) for name in lost)),
         )
 

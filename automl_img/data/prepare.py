@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from automl_img.data import split as splits
 from automl_img.data.cache import cache_root
+from automl_img.data.copies import COPIES, keep_apart, with_copies
 from automl_img.data.index import DataIndex, Ints, read_index
 from automl_img.data.listing import Columns, LeftOut, Listing, as_sentence, listing_of
 from automl_img.data.pixels import PixelCache, build_pixels
@@ -88,8 +90,9 @@ class Prepared:
 def prepare(settings: SearchSettings, listener: Listener = ignore) -> Prepared:
     """Find, read, split and decode the images that ``settings`` name.
 
-    Test images are opened here for their header and digest alone; their pixels are decoded by
-    ``SealedTest.open`` and nowhere else.
+    Test images are opened here for their header and digest, and looked at for copies
+    (``automl_img.data.copies``); what a model sees of them is decoded by ``SealedTest.open`` and
+    nowhere else.
 
     Raises:
         DataError: the images cannot be used.
@@ -97,7 +100,11 @@ def prepare(settings: SearchSettings, listener: Listener = ignore) -> Prepared:
     """
     cache = cache_root()
     listing, index = indexed(settings, cache, listener)
+    if not settings.keep_copies:
+        index, _ = with_copies(index, cache, listener)
     split = splits.cut(index, settings.seed)
+    if not settings.keep_copies:
+        index, split = keep_apart(index, split)
     index, split = _drop_untrained(index, split)
     size = settings.image_size or index.image_size
     channels = index.channels
@@ -200,6 +207,13 @@ def _notices(listing: Listing, index: DataIndex, split: Split) -> tuple[str, ...
     notices = []
     images = [item for item in index.left_out if item.what == "image"]
     classes = [item.name for item in index.left_out if item.what == "class"]
+    copies = Counter(item.reason for item in images if item.reason in COPIES)
+    images = [item for item in images if item.reason not in COPIES]
+    notices += [
+        f"{count:,} image{'s were' if count > 1 else ' was'} left out ({reason}); --keep-copies "
+        "leaves them in"
+        for reason, count in sorted(copies.items())
+    ]
     if images:
         total = len(listing.paths) + len(listing.left_out)
         notices.append(

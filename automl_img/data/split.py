@@ -7,9 +7,9 @@
     train, validation         test: 1/9 of train
     train, validation, test   nothing
 
-A cut is stratified (by class), seeded, and keeps identical files of a class together. A class with
-three different images or more in the pool has at least one in each part; one with fewer goes to
-training.
+A cut is stratified (by class), seeded, and keeps copies of an image together; where nobody has
+looked for copies, identical files of a class. A class with three different images or more in the
+pool has at least one in each part; one with fewer goes to training.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _cut_away(
     index: DataIndex, pool: Ints, missing: list[str], fraction: float, seed: int
 ) -> dict[str, Ints]:
     """The rows of ``pool`` for each of ``missing``, and what stays for "train"."""
-    group_of = identical(index, pool)
+    group_of = grouped(index, pool)
     firsts = np.unique(group_of, return_index=True)[1]
     part_of_group = np.zeros(len(firsts), dtype=np.int64)
     # Groups are numbered class by class, so each class is one stretch of them.
@@ -161,18 +161,23 @@ def seen_in_training(index: DataIndex, split: Split) -> int:
     return sum(digest.tobytes() in trained for digest in index.digests[others])
 
 
-def identical(index: DataIndex, rows: npt.NDArray[np.int64]) -> Ints:
-    """A number for each of ``rows``, equal where files of one class are identical.
+def grouped(index: DataIndex, rows: npt.NDArray[np.int64]) -> Ints:
+    """A number for each of ``rows``, equal for those that stay together.
 
     Numbers follow class and content, not the order of the files, so that a renamed file does not
-    change a cut.
+    change a cut. Copies of different classes count for the first of these.
     """
     halves = np.ascontiguousarray(index.digests[rows]).view(np.uint64)
     keys = (halves[:, 1], halves[:, 0], index.labels[rows])
     order = np.lexsort(keys)
-    new = np.zeros(len(rows), dtype=np.int64)
-    for key in keys:
-        new[1:] |= key[order][1:] != key[order][:-1]
+    if index.groups is not None:
+        groups = index.groups[rows][order]
+    else:
+        new = np.zeros(len(rows), dtype=np.int64)
+        for key in keys:
+            new[1:] |= key[order][1:] != key[order][:-1]
+        groups = np.cumsum(new)
+    _, firsts, inverse = np.unique(groups, return_index=True, return_inverse=True)
     numbers = np.empty(len(rows), dtype=np.int64)
-    numbers[order] = np.cumsum(new)
+    numbers[order] = np.argsort(np.argsort(firsts))[inverse]
     return numbers

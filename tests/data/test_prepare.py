@@ -55,7 +55,7 @@ def test_rows_labels_and_pixels_belong_together(photos: Path) -> None:
     assert found.notices == ()
 
 
-def test_no_test_image_is_decoded_before_the_seal_is_opened(tmp_path: Path) -> None:
+def test_no_test_image_is_decoded_for_a_model_before_the_seal_is_opened(tmp_path: Path) -> None:
     data = with_splits(tmp_path / "d")
 
     def destroy_the_test_images(event: Event) -> None:
@@ -83,7 +83,8 @@ def test_no_pixel_of_a_test_image_is_in_any_file_before_it_is_opened(
         assert not any(pixels in content for pixels in tests)
     opened = found.test.open()
     assert {image.tobytes() for image in opened.images} == tests
-    assert len(list(private_cache.rglob("*.npy"))) == 2
+    # Of the looks at all images, of those that are trained on, and of those for the test.
+    assert len(list(private_cache.rglob("*.npy"))) == 3
 
 
 def test_the_test_images_open_once_and_do_not_travel(photos: Path) -> None:
@@ -102,11 +103,15 @@ def test_the_test_images_open_once_and_do_not_travel(photos: Path) -> None:
         found.test.open()
 
 
-def test_test_images_that_cannot_be_decoded_are_left_out_on_opening(tmp_path: Path) -> None:
+def test_test_images_that_cannot_be_decoded_are_left_out(tmp_path: Path) -> None:
     data = with_splits(tmp_path / "d")
     broken = data / "test" / "green" / "001.png"
     broken.write_bytes(broken.read_bytes()[:200])
     found = prepared(data)
+    assert found.test.count == 17
+    assert [item.name for item in found.left_out] == ["test/green/001.png"]
+    # Where nobody looks for copies, they are found as the test is opened.
+    found = prepared(data, keep_copies=True)
     events: list[Event] = []
     opened = found.test.open(events.append)
     assert found.test.count == 18
@@ -116,20 +121,24 @@ def test_test_images_that_cannot_be_decoded_are_left_out_on_opening(tmp_path: Pa
     assert Notice("1 of 18 test images were left out") in events
 
 
-def test_what_fails_to_decode_goes_and_a_class_of_such_goes_by_name(photos: Path) -> None:
+@pytest.mark.parametrize("looked_at", [True, False])
+def test_what_fails_to_decode_goes_and_a_class_of_such_goes_by_name(
+    photos: Path, looked_at: bool
+) -> None:
     for path in [*(photos / "green").iterdir(), photos / "red" / "005.png"]:
         path.write_bytes(path.read_bytes()[:200])
     (photos / "blue" / "000.png").write_bytes(b"no image")
     (photos / "blue" / "001.png").write_bytes((photos / "blue" / "002.png").read_bytes())
     events: list[Event] = []
-    found = prepared(photos, events.append)
+    found = prepared(photos, events.append, keep_copies=not looked_at)
     assert found.class_names == ("blue", "red")
     arrays = found.rows_arrays()
     rows = np.concatenate([arrays["train"], arrays["validation"]])
     assert set(arrays["labels"][rows].tolist()) == {0, 1}
     assert all(found.pixels.images[row].any() for row in rows)
     unused = np.setdiff1d(np.arange(len(arrays["labels"])), rows)
-    assert set(arrays["labels"][unused].tolist()) == {-1}
+    # Found as the pixels are decoded, they have rows there.
+    assert set(arrays["labels"][unused].tolist()) == (set() if looked_at else {-1})
     for row, at in zip(arrays["train"], found.split.train, strict=True):
         expected = decode(Path(found.index.paths[at]), 16, 3)
         assert np.array_equal(found.pixels.images[row], expected)
@@ -150,10 +159,30 @@ def test_classes_never_trained_go_from_the_test_set(tmp_path: Path) -> None:
     assert "12 of 48 images were left out" in found.notices[0]
 
 
-def test_copies_of_training_images_in_the_test_split_are_told(tmp_path: Path) -> None:
+def test_copies_are_kept_in_one_part_and_counted_once_in_the_test(tmp_path: Path) -> None:
     data = with_splits(tmp_path / "d")
-    shutil.copy(data / "train" / "red" / "000.png", data / "test" / "red" / "copy.png")
-    assert "1 validation or test images are identical" in prepared(data).notices[0]
+    for copy_of, place in (
+        ("train/red/000.png", "test/red/copy.png"),
+        ("train/red/001.png", "val/red/copy.png"),
+        ("test/blue/000.png", "test/blue/copy.png"),
+        ("train/green/000.png", "train/green/copy.png"),
+    ):
+        shutil.copy(data / copy_of, data / place)
+    found = prepared(data)
+    gone = {item.name: item.reason for item in found.left_out}
+    assert gone == {
+        "train/red/000.png": "a copy of a validation or test image",
+        "train/red/001.png": "a copy of a validation or test image",
+        "test/blue/copy.png": "a copy of another test image",
+    }
+    assert found.class_counts["train"] == (6, 7, 4)
+    assert found.test.count == 19
+    assert "2 images were left out (a copy of a validation or test image)" in found.notices[0]
+    assert "1 image was left out (a copy of another test image)" in found.notices[1]
+    kept = prepared(data, keep_copies=True)
+    assert kept.left_out == ()
+    assert kept.test.count == 20
+    assert "2 validation or test images are identical" in kept.notices[0]
 
 
 def test_too_little_to_learn_from_stops_with_a_sentence(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from automl_img.data.index import DataIndex
 from automl_img.data.listing import SPLITS
-from automl_img.data.split import Split, cut, identical
+from automl_img.data.split import Split, cut, grouped
 from automl_img.errors import DataError
 
 
@@ -136,10 +136,32 @@ def test_identical_files_of_a_class_land_in_one_part(contents: list[int], seed: 
 
 def test_identical_means_same_content_and_same_class() -> None:
     index = an_index([0, 0, 1, 0, 1], [7, 8, 7, 7, 7])
-    numbers = identical(index, np.arange(5))
+    numbers = grouped(index, np.arange(5))
     assert numbers[0] == numbers[3]
     assert numbers[2] == numbers[4]
     assert len(set(numbers.tolist())) == 3
+
+
+@settings(max_examples=60, deadline=None)
+@given(groups=st.lists(st.integers(0, 25), min_size=40, max_size=80), seed=st.integers(0, 1000))
+def test_copies_land_in_one_part_whatever_their_class(groups: list[int], seed: int) -> None:
+    index = replace(
+        an_index([row % 2 for row in range(len(groups))]), groups=np.array(groups, dtype=np.int64)
+    )
+    split = cut_or_skip(index, seed)
+    for group in set(groups):
+        rows = {row for row, own in enumerate(groups) if own == group}
+        assert sum(bool(rows & set(part.tolist())) for part in split.parts().values()) == 1
+
+
+def test_where_there_are_no_copies_a_cut_is_the_same_with_groups_and_without() -> None:
+    index = an_index([row % 3 for row in range(90)])
+    alone = replace(index, groups=np.arange(90)[::-1].copy())
+    for seed in range(3):
+        for one, other in zip(
+            cut(index, seed).parts().values(), cut(alone, seed).parts().values(), strict=True
+        ):
+            assert one.tolist() == other.tolist()
 
 
 def test_one_class_is_refused_by_name() -> None:

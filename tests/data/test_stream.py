@@ -97,11 +97,12 @@ def test_what_does_not_fit_is_said_first_then_checked_then_streamed(
 ) -> None:
     broken = photos / "blue" / "003.png"
     broken.write_bytes(broken.read_bytes()[:200])
-    expected = prepared(photos)
+    # Who looks for copies finds what cannot be decoded before.
+    expected = prepared(photos, keep_copies=True)
     fill_the_disk(monkeypatch)
     monkeypatch.setenv("AUTOML_IMG_CACHE", str(private_cache / "small"))
     events: list[Event] = []
-    found = prepared(photos, events.append)
+    found = prepared(photos, events.append, keep_copies=True)
     notices = [event.text for event in events if isinstance(event, Notice)]
     streaming = [text for text in notices if "decoded anew in every epoch" in text]
     assert len(streaming) == 1
