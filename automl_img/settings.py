@@ -58,6 +58,7 @@ class SearchSettings(BaseModel):
             or "90s"; "0" waits for ever. Each batch is something.
         stop_when_stale: end the search when a third of the budget brought nothing better.
         path_column, label_column, split_column: columns of a table; None finds them by name.
+        group_column: a column of a table; images with the same value stay in one part.
         weights_dir: a folder with ImageNet weight files, searched before the Keras cache.
         max_disk: the disk that checkpoints and weights of all trials may take together, as "10GB";
             the weakest trials lose theirs first, and those that run keep them.
@@ -94,6 +95,7 @@ class SearchSettings(BaseModel):
     path_column: str | None = None
     label_column: str | None = None
     split_column: str | None = None
+    group_column: str | None = None
     weights_dir: str | None = None
     max_disk: str = "10GB"
     feature_cache: str = "20GB"

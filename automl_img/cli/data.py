@@ -39,6 +39,9 @@ def check(
     path_column: Annotated[str | None, typer.Option(help="Column of a table.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Column of a table.")] = None,
     split_column: Annotated[str | None, typer.Option(help="Column of a table.")] = None,
+    group_column: Annotated[
+        str | None, typer.Option(help="Column of a table: what is alike in it stays in one part.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the splits.")] = 0,
 ) -> None:
     """Say what is wrong with the images of DATA: copies, conflicting labels, leaks into the test.
@@ -49,7 +52,8 @@ def check(
     from automl_img.cli.listeners import listening
 
     columns = {"path_column": path_column, "label_column": label_column}
-    asked = {**columns, "split_column": split_column, "limit_per_class": limit_per_class}
+    columns |= {"split_column": split_column, "group_column": group_column}
+    asked = {**columns, "limit_per_class": limit_per_class}
     try:
         with quiet_libraries(), listening(talk) as listener:
             found = api.check_data(data, html=html, listener=listener, seed=seed, **asked)

@@ -201,6 +201,13 @@ def _search_options(
     split_column: Annotated[
         str | None, typer.Option(help="Column of a table.", rich_help_panel=_DATA)
     ] = None,
+    group_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of a table: what is alike in it (a patient, a scene) stays in one part.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Of splits, suggestions and weights. [default: 0]")
     ] = None,

@@ -59,7 +59,7 @@ class Audit:
 
     Attributes:
         name, source: as in ``Listing``, its ``kind`` as the source.
-        index: the images that can be used, with the groups of copies.
+        index: the images that can be used, with their copies.
         split: rows of ``index``; all are training images where it cannot be split.
         appearances: of ``index``.
         unusable: why a search cannot begin on it, or None.
@@ -130,10 +130,10 @@ class Audit:
     @cached_property
     def _groups(self) -> tuple[tuple[int, ...], ...]:
         """Rows of copies of each other, two at the least."""
-        groups = self.index.groups
-        assert groups is not None
-        order = np.argsort(groups, kind="stable")
-        edges = np.flatnonzero(np.diff(groups[order])) + 1
+        copies = self.index.copies
+        assert copies is not None
+        order = np.argsort(copies, kind="stable")
+        edges = np.flatnonzero(np.diff(copies[order])) + 1
         found = (rows.tolist() for rows in np.split(order, edges) if len(rows) > 1)
         return tuple(map(tuple, found))
 

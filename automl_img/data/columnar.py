@@ -77,9 +77,7 @@ def list_parts(
         schema = form.schema(first)
         header = list(schema.names)
     at = find_columns(header, columns, first)
-    path, label, split = (
-        None if at[what] is None else header[at[what] or 0] for what in ("path", "label", "split")
-    )
+    path, label, split, group = (None if place is None else header[place] for place in at.values())
     assert path is not None
     assert label is not None
     with readable(first, form):
@@ -89,9 +87,10 @@ def list_parts(
     if _holds_bytes(kind_of_path):
         folder = _unpacked(parts, form, path, cache, listener)
     by_name = split is None and all(part.split for part in parts)
-    rows = Rows(first, "split" if by_name else split)
+    rows = Rows(first, "split" if by_name else split, group is not None)
     named = folder is None or _is_struct(kind_of_path)
-    wanted = [column for column in (path if named else None, label, split) if column is not None]
+    columns_read = (path if named else None, label, split, group)
+    wanted = [column for column in columns_read if column is not None]
     for number, part in enumerate(parts):
         with readable(part.path, form):
             for row, values in enumerate(_rows(form, part.path, wanted, path)):
@@ -100,8 +99,9 @@ def list_parts(
                     file = find_image(part.path.parent, typed)
                 else:
                     file = _existing(_place(folder, number, row))
-                own = part.split if by_name else _text(values[split], ()) if split else ""
-                rows.add(typed, file, _text(values[label], classes), own)
+                own = part.split if by_name else _text(values.get(split or ""), ())
+                whose = _text(values.get(group or ""), ())
+                rows.add(typed, file, _text(values[label], classes), own, whose)
     return rows.listing(name, kind)
 
 

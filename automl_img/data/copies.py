@@ -13,7 +13,7 @@ import numpy as np
 
 from automl_img.data.appearance import Appearances
 from automl_img.data.appearances import read_appearances
-from automl_img.data.duplicates import groups_of, identical_pairs, near_pairs
+from automl_img.data.duplicates import Pairs, groups_of, identical_pairs, near_pairs
 from automl_img.data.index import DataIndex, Ints
 from automl_img.data.split import Split
 from automl_img.events import Listener, ignore
@@ -22,7 +22,8 @@ from automl_img.events import Listener, ignore
 SMALLEST_COMPARED = 16
 TWICE_IN_TEST = "a copy of another test image"
 IN_A_LATER_PART = "a copy of a validation or test image"
-COPIES = (IN_A_LATER_PART, TWICE_IN_TEST)
+OF_A_GROUP = "its group has validation or test images"
+REASONS = (IN_A_LATER_PART, TWICE_IN_TEST, OF_A_GROUP)
 
 
 def with_copies(
@@ -38,34 +39,50 @@ def with_copies(
     if failed:
         kept = np.setdiff1d(np.arange(len(index)), np.array(list(failed), dtype=np.int64))
         index, looks = index.without(list(failed), list(failed.values())), looks[kept]
-    return dataclasses.replace(index, groups=_groups(index, looks)), looks
+    large = np.flatnonzero(np.minimum(index.widths, index.heights) >= SMALLEST_COMPARED)
+    near = large[near_pairs(looks[large])]
+    pairs = np.concatenate([identical_pairs(index.digests), near])
+    copies = groups_of(len(index), pairs)
+    groups = copies
+    if index.groups is not None:
+        groups = groups_of(len(index), np.concatenate([pairs, _neighbours(index.groups)]))
+    return dataclasses.replace(index, groups=groups, copies=copies), looks
 
 
 def keep_apart(index: DataIndex, split: Split) -> tuple[DataIndex, Split]:
-    """Without copies in two parts, and without images that are twice in the test.
+    """Without copies in two parts, without groups in two, and without images that are twice in the
+    test.
 
-    Of copies that came in several parts those in the last one stay: a test set is what others
-    measure by, and what goes from training is little.
+    Of what came in several parts the last one keeps it: a test set is what others measure by, and
+    what goes from training is little.
     """
-    assert index.groups is not None
-    last = np.zeros(int(index.groups.max(initial=0)) + 1, dtype=np.int64)
-    part = np.zeros(len(index), dtype=np.int64)
-    for number, rows in enumerate(split.parts().values()):
-        part[rows] = number
-        last[index.groups[rows]] = number
-    earlier = np.flatnonzero(part < last[index.groups])
-    _, firsts = np.unique(index.groups[split.test], return_index=True)
-    again = np.delete(split.test, firsts)
-    gone = np.concatenate([earlier, again])
-    if not len(gone):
+    reasons: dict[int, str] = {}
+    if index.groups is not None:
+        reasons.update(dict.fromkeys(_in_later_parts(index.groups, split), OF_A_GROUP))
+    if index.copies is not None:
+        reasons.update(dict.fromkeys(_in_later_parts(index.copies, split), IN_A_LATER_PART))
+        _, firsts = np.unique(index.copies[split.test], return_index=True)
+        reasons.update(dict.fromkeys(np.delete(split.test, firsts).tolist(), TWICE_IN_TEST))
+    if not reasons:
         return index, split
     kept = np.ones(len(index), dtype=np.bool_)
-    kept[gone] = False
-    reasons = [IN_A_LATER_PART] * len(earlier) + [TWICE_IN_TEST] * len(again)
-    return index.without(gone, reasons), split.keep(kept)
+    kept[list(reasons)] = False
+    return index.without(list(reasons), list(reasons.values())), split.keep(kept)
 
 
-def _groups(index: DataIndex, looks: Appearances) -> Ints:
-    large = np.flatnonzero(np.minimum(index.widths, index.heights) >= SMALLEST_COMPARED)
-    near = large[near_pairs(looks[large])]
-    return groups_of(len(index), np.concatenate([identical_pairs(index.digests), near]))
+def _in_later_parts(groups: Ints, split: Split) -> list[int]:
+    """Rows of which others of the same group are in a later part."""
+    last = np.zeros(int(groups.max(initial=0)) + 1, dtype=np.int64)
+    part = np.zeros(len(groups), dtype=np.int64)
+    for number, rows in enumerate(split.parts().values()):
+        part[rows] = number
+        last[groups[rows]] = np.maximum(last[groups[rows]], number)
+    found: list[int] = np.flatnonzero(part < last[groups]).tolist()
+    return found
+
+
+def _neighbours(groups: Ints) -> Pairs:
+    """Pairs that join each group in a chain."""
+    order = np.argsort(groups, kind="stable")
+    same = groups[order][1:] == groups[order][:-1]
+    return np.stack([order[:-1][same], order[1:][same]], axis=1)

@@ -38,7 +38,9 @@ class DataIndex:
         widths, heights: int32, shape (images,), pixels.
         grey: bool, shape (images,).
         digests: uint8, shape (images, 16), of the content of the files.
-        groups: int64, shape (images,), the same for copies of each other, exact or nearly so; None
+        groups: int64, shape (images,), the same for images that stay in one part: copies of each
+            other, and what the user named so; None where there is neither.
+        copies: int64, shape (images,), the same for copies of each other, exact or nearly so; None
             where nobody has looked.
         left_out: images and classes that are not used, with the reason.
     """
@@ -53,6 +55,7 @@ class DataIndex:
     grey: Mask
     digests: npt.NDArray[np.uint8]
     groups: Ints | None = None
+    copies: Ints | None = None
     left_out: tuple[LeftOut, ...] = ()
 
     def __len__(self) -> int:
@@ -129,6 +132,7 @@ class DataIndex:
             grey=self.grey[rows],
             digests=self.digests[rows],
             groups=None if self.groups is None else self.groups[rows],
+            copies=None if self.copies is None else self.copies[rows],
             left_out=(*self.left_out, *left_out, *(class_left_out(name) for name in lost)),
         )
 
@@ -174,6 +178,7 @@ def read_index(
         heights=found.heights[good],
         grey=found.grey[good],
         digests=found.digests[good],
+        groups=_groups(listing, rows),
         left_out=(*images, *lost),
     )
 
@@ -194,3 +199,11 @@ def _splits(listing: Listing, rows: list[int]) -> npt.NDArray[np.int8] | None:
     if listing.splits is None:
         return None
     return np.array([SPLITS.index(listing.splits[row]) for row in rows], dtype=np.int8)
+
+
+def _groups(listing: Listing, rows: list[int]) -> Ints | None:
+    """Numbers of the groups that were named; an image without one is a group of its own."""
+    if listing.groups is None:
+        return None
+    names = [listing.groups[row] or f"\0{row}" for row in rows]
+    return np.unique(names, return_inverse=True)[1].astype(np.int64)

@@ -26,15 +26,22 @@ IMAGE_SUFFIXES = frozenset(
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table that the user named; None finds a column by its usual names."""
+    """The columns of a table that the user named; None finds a column by its usual names, but for
+    groups, of which there are none then."""
 
     path: str | None = None
     label: str | None = None
     split: str | None = None
+    group: str | None = None
 
     def named(self) -> tuple[str, ...]:
         """The options that were given, as typed on the command line."""
-        given = {"path": self.path, "label": self.label, "split": self.split}
+        given = {
+            "path": self.path,
+            "label": self.label,
+            "split": self.split,
+            "group": self.group,
+        }
         return tuple(f"--{name}-column" for name, value in given.items() if value is not None)
 
 
@@ -58,6 +65,8 @@ class Listing:
         names: paths relative to the root of the data, with "/", valid unicode.
         labels: class names, one an image.
         splits: "train", "validation" or "test", one an image; None where none came.
+        groups: what each image belongs to (a patient, a scene), "" for nothing; None where none
+            came. Images of a group stay in one part.
         classes: every class name seen, also of those without an image.
         left_out: images that cannot be listed, with the reason.
     """
@@ -70,6 +79,7 @@ class Listing:
     splits: tuple[str, ...] | None
     classes: tuple[str, ...]
     left_out: tuple[LeftOut, ...] = ()
+    groups: tuple[str, ...] | None = None
 
 
 def listing_of(data: str, columns: Columns, cache: Path, listener: Listener = ignore) -> Listing:

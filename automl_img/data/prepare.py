@@ -11,7 +11,7 @@ import numpy as np
 
 from automl_img.data import split as splits
 from automl_img.data.cache import cache_root
-from automl_img.data.copies import COPIES, keep_apart, with_copies
+from automl_img.data.copies import OF_A_GROUP, REASONS, keep_apart, with_copies
 from automl_img.data.index import DataIndex, Ints, read_index
 from automl_img.data.listing import Columns, LeftOut, Listing, as_sentence, listing_of
 from automl_img.data.pixels import PixelCache, build_pixels
@@ -103,8 +103,7 @@ def prepare(settings: SearchSettings, listener: Listener = ignore) -> Prepared:
     if not settings.keep_copies:
         index, _ = with_copies(index, cache, listener)
     split = splits.cut(index, settings.seed)
-    if not settings.keep_copies:
-        index, split = keep_apart(index, split)
+    index, split = keep_apart(index, split)
     index, split = _drop_untrained(index, split)
     size = settings.image_size or index.image_size
     channels = index.channels
@@ -134,7 +133,9 @@ def indexed(settings: SearchSettings, cache: Path, listener: Listener) -> tuple[
     Raises:
         DataError, SettingsError: see ``prepare``.
     """
-    columns = Columns(settings.path_column, settings.label_column, settings.split_column)
+    columns = Columns(
+        settings.path_column, settings.label_column, settings.split_column, settings.group_column
+    )
     listener(Phase("looking for images"))
     listing = listing_of(settings.data, columns, cache, listener)
     listener(Phase(f"reading {len(listing.paths):,} images"))
@@ -207,13 +208,13 @@ def _notices(listing: Listing, index: DataIndex, split: Split) -> tuple[str, ...
     notices = []
     images = [item for item in index.left_out if item.what == "image"]
     classes = [item.name for item in index.left_out if item.what == "class"]
-    copies = Counter(item.reason for item in images if item.reason in COPIES)
-    images = [item for item in images if item.reason not in COPIES]
-    notices += [
-        f"{count:,} image{'s were' if count > 1 else ' was'} left out ({reason}); --keep-copies "
-        "leaves them in"
-        for reason, count in sorted(copies.items())
-    ]
+    moved = Counter(item.reason for item in images if item.reason in REASONS)
+    images = [item for item in images if item.reason not in REASONS]
+    for reason, count in sorted(moved.items()):
+        hint = "" if reason == OF_A_GROUP else "; --keep-copies leaves them in"
+        notices.append(
+            f"{count:,} image{'s were' if count > 1 else ' was'} left out ({reason}){hint}"
+        )
     if images:
         total = len(listing.paths) + len(listing.left_out)
         notices.append(

@@ -28,6 +28,7 @@ FRACTION_OF_TRAIN = 1 / 9
 FEWEST = 3
 # With fewer labels some that stand for one image alone are small classes.
 FEWEST_OF_VALUES = 20
+_OF_SEVERAL_CLASSES = 0.01
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,11 @@ def _cut_away(
 ) -> dict[str, Ints]:
     """The rows of ``pool`` for each of ``missing``, and what stays for "train"."""
     group_of = grouped(index, pool)
+    names = ["train", *missing]
+    if _spans_classes(group_of, index.labels[pool]):
+        shares = [1 - len(missing) * fraction, *[fraction] * len(missing)]
+        parts = _balanced(group_of, index.labels[pool], shares, seed)[group_of]
+        return {name: pool[parts == number] for number, name in enumerate(names)}
     firsts = np.unique(group_of, return_index=True)[1]
     part_of_group = np.zeros(len(firsts), dtype=np.int64)
     # Groups are numbered class by class, so each class is one stretch of them.
@@ -150,8 +156,46 @@ def _cut_away(
         for number in range(len(missing)):
             part_of_group[shuffled[number * each : (number + 1) * each]] = number + 1
     part_of = part_of_group[group_of]
-    names = ["train", *missing]
     return {name: pool[part_of == number] for number, name in enumerate(names)}
+
+
+def _spans_classes(group_of: Ints, labels: Ints) -> bool:
+    """Whether more than a hundredth of the images are in groups of several classes, as patients are
+    and copies seldom."""
+    pairs = np.unique(np.stack([group_of, labels], axis=1), axis=0)
+    several = np.bincount(pairs[:, 0]) > 1
+    return bool(several[group_of].mean() > _OF_SEVERAL_CLASSES)
+
+
+def _balanced(group_of: Ints, labels: Ints, shares: list[float], seed: int) -> Ints:
+    """The part of each group, the largest groups first: the one that lacks most of its classes.
+
+    The idea is that of scikit-learn's ``StratifiedGroupKFold``, for parts of different sizes.
+
+    Args:
+        shares: of the parts, sum 1.
+
+    Returns:
+        int64 (groups,), places in ``shares``.
+    """
+    pairs, counts = np.unique(np.stack([group_of, labels], axis=1), axis=0, return_counts=True)
+    edges = np.searchsorted(pairs[:, 0], np.arange(pairs[-1, 0] + 2))
+    sizes = np.bincount(group_of)
+    order = np.lexsort((np.random.default_rng(seed).permutation(len(sizes)), -sizes))
+    in_all = np.bincount(labels).astype(np.float64)
+    lacking = np.outer(shares, in_all)
+    part_of = np.zeros(len(sizes), dtype=np.int64)
+    for group in order.tolist():
+        own = slice(edges[group], edges[group + 1])
+        classes, images = pairs[own, 1], counts[own]
+        part = int((lacking[:, classes] / in_all[classes] @ images).argmax())
+        lacking[part, classes] -= images
+        part_of[group] = part
+    # Of few groups none may be left for a small part: the smallest of training goes there.
+    empty = np.setdiff1d(np.arange(len(shares)), part_of)
+    spare = order[::-1][part_of[order[::-1]] == 0][:-1]
+    part_of[spare[: len(empty)]] = empty[: len(spare)]
+    return part_of
 
 
 def seen_in_training(index: DataIndex, split: Split) -> int:

@@ -23,17 +23,24 @@ USUAL = {
     ),
     "label": ("label", "class", "class_name", "category", "target", "labels", "y"),
     "split": ("split", "set", "subset", "partition"),
+    "group": (),
 }
+_OPTIONAL = ("split", "group")
 
 
 def find_columns(header: Sequence[str], columns: Columns, table: Path) -> dict[str, int | None]:
-    """The index of the column for "path", "label" and "split"; a split may be None.
+    """The index of the column for "path", "label", "split" and "group"; the last two may be None.
 
     Raises:
         SettingsError: a column that was named, or that is needed, is not there.
     """
     lowered = [cell.lower() for cell in header]
-    asked = {"path": columns.path, "label": columns.label, "split": columns.split}
+    asked = {
+        "path": columns.path,
+        "label": columns.label,
+        "split": columns.split,
+        "group": columns.group,
+    }
     at: dict[str, int | None] = {}
     for what, name in asked.items():
         if name is not None:
@@ -47,7 +54,7 @@ def find_columns(header: Sequence[str], columns: Columns, table: Path) -> dict[s
         taken = [column for column in at.values() if column is not None]
         usual = [lowered.index(usual) for usual in USUAL[what] if usual in lowered]
         at[what] = next((column for column in usual if column not in taken), None)
-        if at[what] is None and what != "split":
+        if at[what] is None and what not in _OPTIONAL:
             raise SettingsError(
                 f"{table.name} must have a column of {what}s, but its columns are "
                 f"{as_sentence(header, 20)}; name it with --{what}-column"
@@ -58,27 +65,31 @@ def find_columns(header: Sequence[str], columns: Columns, table: Path) -> dict[s
 class Rows:
     """The rows of a table, one after the other, until they are a listing."""
 
-    def __init__(self, table: Path, split_column: str | None) -> None:
+    def __init__(self, table: Path, split_column: str | None, grouped: bool = False) -> None:
         """
         Args:
             table: the file, for what is said of it.
             split_column: its name; None where the table has none.
+            grouped: whether it has a column of groups.
         """
-        self._table, self._split_column = table, split_column
+        self._table, self._split_column, self._grouped = table, split_column, grouped
         self._paths: list[str] = []
         self._names: list[str] = []
         self._labels: list[str] = []
         self._splits: list[str] = []
+        self._groups: list[str] = []
         self._left_out: list[LeftOut] = []
         self._classes: set[str] = set()
 
-    def add(self, typed: str, path: str | None, label: str, split: str = "") -> None:
+    def add(
+        self, typed: str, path: str | None, label: str, split: str = "", group: str = ""
+    ) -> None:
         """Take in a row.
 
         Args:
             typed: what the table calls the image.
             path: of its file; None where there is none.
-            label, split: as they stand there; empty where nothing does.
+            label, split, group: as they stand there; empty where nothing does.
 
         Raises:
             DataError: the split is not known.
@@ -95,6 +106,7 @@ class Rows:
             self._names.append(display)
             self._labels.append(label)
             self._splits.append(self._split(split))
+            self._groups.append(group)
 
     def leave_out(self, name: str, reason: str) -> None:
         """Take in a row that cannot be used."""
@@ -111,6 +123,7 @@ class Rows:
             splits=tuple(self._splits) if self._split_column is not None else None,
             classes=tuple(sorted(self._classes)),
             left_out=tuple(self._left_out),
+            groups=tuple(self._groups) if self._grouped else None,
         )
 
     def _why_not(self, typed: str, label: str, split: str) -> str:

@@ -185,6 +185,43 @@ def test_copies_are_kept_in_one_part_and_counted_once_in_the_test(tmp_path: Path
     assert "2 validation or test images are identical" in kept.notices[0]
 
 
+def table_of(photos: Path, split: str = "") -> Path:
+    """The images of class folders, one person for each two of every class."""
+    lines = [
+        f"{path.relative_to(photos.parent)},{path.parent.name},p{int(path.stem) // 2},{split}"
+        for path in sorted(photos.rglob("*.png"))
+    ]
+    table = photos.parent / "people.csv"
+    table.write_text("path,label,who,split\n" + "\n".join(lines))
+    return table
+
+
+def test_a_group_is_in_one_part_alone(photos: Path) -> None:
+    table = table_of(photos)
+    table.write_text(table.read_text().replace(",split", "").replace(",\n", "\n"))
+    found = prepared(table, group_column="who")
+    people = [int(Path(name).stem) // 2 for name in found.index.names]
+    parts = [{people[row] for row in rows} for rows in found.split.parts().values()]
+    assert [len(part) for part in parts] == [8, 1, 1]
+    assert len(set.union(*parts)) == 10
+    # Without the column a person is in several.
+    alone = prepared(table)
+    parts = [{people[row] for row in rows} for rows in alone.split.parts().values()]
+    assert parts[0] & parts[1]
+
+
+def test_of_a_group_that_came_in_two_parts_the_later_part_keeps_it(photos: Path) -> None:
+    table = table_of(photos, "train")
+    lines = table.read_text().splitlines()
+    # Of each class one image of the first person is for the test.
+    lines = [line.replace("train", "test") if "000.png" in line else line for line in lines]
+    table.write_text("\n".join(lines))
+    found = prepared(table, group_column="who")
+    gone = {Path(item.name).name for item in found.left_out}
+    assert gone == {"001.png"}
+    assert "3 images were left out (its group has validation or test images)" in found.notices
+
+
 def test_too_little_to_learn_from_stops_with_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="at least two classes"):
         prepared(class_folders(tmp_path / "one", classes=1))

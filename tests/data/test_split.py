@@ -154,6 +154,26 @@ def test_copies_land_in_one_part_whatever_their_class(groups: list[int], seed: i
         assert sum(bool(rows & set(part.tolist())) for part in split.parts().values()) == 1
 
 
+@given(seed=st.integers(0, 1000), people=st.integers(20, 60))
+@settings(max_examples=30, deadline=None)
+def test_groups_of_several_classes_stay_whole_and_the_parts_balanced(
+    seed: int, people: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(people), rng.integers(1, 12, people))
+    labels = rng.choice(3, len(groups), p=(0.6, 0.3, 0.1))
+    index = replace(an_index([*labels.tolist(), 0, 1, 2]), groups=np.append(groups, [-1, -2, -3]))
+    index = replace(index, groups=index.groups - index.groups.min())
+    split = cut_or_skip(index, seed)
+    whose = {name: set(index.groups[rows].tolist()) for name, rows in split.parts().items()}
+    assert not whose["train"] & whose["validation"]
+    assert not whose["train"] & whose["test"]
+    assert not whose["validation"] & whose["test"]
+    largest = np.bincount(groups).max()
+    for rows, share in zip(split.parts().values(), (0.8, 0.1, 0.1), strict=True):
+        assert abs(len(rows) - share * len(index)) <= 2 * largest
+
+
 def test_where_there_are_no_copies_a_cut_is_the_same_with_groups_and_without() -> None:
     index = an_index([row % 3 for row in range(90)])
     alone = replace(index, groups=np.arange(90)[::-1].copy())

@@ -41,10 +41,10 @@ def listing(data: str, columns: Columns, cache: Path, listener: Listener) -> Lis
     header = list(dict.fromkeys(key for each in objects[:_HEADER_LINES] for key in each))
     at = find_columns(header, columns, table)
     names = {what: None if place is None else header[place] for what, place in at.items()}
-    rows = Rows(table, names["split"])
+    rows = Rows(table, names["split"], names["group"] is not None)
     for each in objects:
-        typed, label, split = (_text(each, names[what]) for what in ("path", "label", "split"))
-        rows.add(typed, find_image(table.parent, typed), label, split)
+        typed, *others = (_text(each, name) for name in names.values())
+        rows.add(typed, find_image(table.parent, typed), *others)
     return rows.listing(table.stem, "json_lines")
 
 

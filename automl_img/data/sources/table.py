@@ -44,11 +44,12 @@ def list_table(
     lines = _lines(table)
     header = [cell.strip() for cell in lines[0]] if lines else []
     at = find_columns(header, columns, table)
-    rows = Rows(table, None if at["split"] is None else header[at["split"]])
+    split_column = None if at["split"] is None else header[at["split"]]
+    rows = Rows(table, split_column, at["group"] is not None)
     for line in lines[1:]:
         if any(cell.strip() for cell in line):
-            typed, label, split = (_cell(line, at[what]) for what in ("path", "label", "split"))
-            rows.add(typed, find_image(table.parent, typed, within), label, split)
+            typed, *others = (_cell(line, at[what]) for what in at)
+            rows.add(typed, find_image(table.parent, typed, within), *others)
     return rows.listing(name, kind)
 
 
