@@ -83,7 +83,7 @@ def preview_data(
     seeds = range(asked.seed + 1, asked.seed + 1 + _VIEWS)
     views = np.stack([augmented(found.images, amount, seed) for seed in seeds])
     page = Path(html).expanduser()
-    write_preview(found, views, amount, Path(asked.data).name, page)
+    write_preview(found, views, amount, page)
     return page
 
 

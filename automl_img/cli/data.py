@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from automl_img.cli.options import pairs
 from automl_img.cli.output import data as shown
-from automl_img.cli.output import note, quiet_libraries, say, talk, write_json
+from automl_img.cli.output import note, plain, quiet_libraries, say, talk, write_json
 
 if TYPE_CHECKING:
     from automl_img.data.audit import Audit
@@ -120,26 +119,28 @@ def _say(audit: Audit) -> None:
         say(f"and {len(index.class_names) - _MOST_CLASSES:,} more classes; --json has all")
     for finding in audit.findings:
         colour = _COLOURS[finding.severity]
-        text = f"[{colour}]{finding.severity}:[/] {escape(finding.sentence)}"
+        text = f"[{colour}]{finding.severity}:[/] {plain(finding.sentence)}"
         shown.print(text, soft_wrap=True)
     if not audit.findings:
         say("nothing was found that a search would have to know")
 
 
 def _sides(audit: Audit) -> str:
-    facts = audit.to_json()
-    widths, heights = facts["widths"], facts["heights"]
-    grey = f"; {facts['grey']:,} grey" if facts["grey"] else ""
-    return (
-        f"{widths[0]} to {widths[-1]} wide (half of them to {widths[2]}), "
-        f"{heights[0]} to {heights[-1]} high (to {heights[2]}){grey}"
+    import numpy as np
+
+    index = audit.index
+    grey = f"; {int(index.grey.sum()):,} grey" if index.grey.any() else ""
+    wide, high = (
+        f"{int(sides.min())} to {int(sides.max())}, {int(np.median(sides))} in the median"
+        for sides in (index.widths, index.heights)
     )
+    return f"{wide}, wide; {high}, high{grey}"
 
 
 def _parts(audit: Audit) -> Table:
     counts = audit.counts
     table = Table("class", *counts, box=None)
     for name in audit.index.class_names[:_MOST_CLASSES]:
-        table.add_row(escape(name), *(f"{of[name]:,}" for of in counts.values()))
+        table.add_row(plain(name), *(f"{of[name]:,}" for of in counts.values()))
     table.add_row("all", *(f"{sum(of.values()):,}" for of in counts.values()), style="bold")
     return table

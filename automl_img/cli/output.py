@@ -19,19 +19,26 @@ data = Console(highlight=False, width=None if sys.stdout.isatty() else 400)
 talk = Console(stderr=True, highlight=False)
 
 
+def plain(text: str) -> str:
+    """``text`` that the terminal and rich print as it is: names of files and classes are neither
+    markup nor commands to the terminal."""
+    shown = (char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return escape("".join(shown))
+
+
 def say(text: str) -> None:
-    """One line of result; names of files and classes are not read as markup."""
-    data.print(escape(text), soft_wrap=True)
+    """One line of result."""
+    data.print(plain(text), soft_wrap=True)
 
 
 def note(text: str) -> None:
     """One line about what is going on."""
-    talk.print(escape(text), style="dim", soft_wrap=True)
+    talk.print(plain(text), style="dim", soft_wrap=True)
 
 
 def fail(text: str) -> None:
     """One sentence about what went wrong."""
-    talk.print(f"[red]error:[/] {escape(text)}", soft_wrap=True)
+    talk.print(f"[red]error:[/] {plain(text)}", soft_wrap=True)
 
 
 def write_json(value: Any) -> None:

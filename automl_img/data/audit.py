@@ -80,7 +80,7 @@ class Audit:
         found += itertools.chain(self._of_copies(), self._of_classes(), self._of_looks())
         return tuple(sorted(found, key=lambda finding: order.index(finding.severity)))
 
-    @property
+    @cached_property
     def counts(self) -> dict[str, dict[str, int]]:
         """Images of each class, by part."""
         return {part: self._by_class(rows) for part, rows in self.split.parts().items()}

@@ -1,31 +1,32 @@
 """Tables in Arrow's form, in one or more files: rows with paths of images, or with their bytes.
 
-Bytes are unpacked once into the cache, a few hundred rows at a time. Nothing of a file is run or
-unpickled; class names are read from the schema, where Hugging Face keeps them as JSON.
+Bytes are unpacked once into the cache, some rows at a time. Nothing of a file is run or unpickled;
+class names are read from the schema, where Hugging Face keeps them as JSON.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from automl_img.data.arrow_types import class_names, holds, image_bytes, is_plain
 from automl_img.data.cache import built_once, check_space
 from automl_img.data.listing import Columns, Listing
-from automl_img.data.tables import Rows, find_columns, find_image
+from automl_img.data.tables import USUAL, Rows, as_text, find_columns, find_image
+from automl_img.data.unpacking import check_bounds
 from automl_img.errors import DataError
 from automl_img.events import Listener, Phase, Progress
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROWS_AT_ONCE = 256
+ROWS_AT_ONCE = 64
 _IN_A_FOLDER = 1000
-_HUGGING_FACE = b"huggingface"
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,28 @@ class Format:
     Attributes:
         name: for what is said of them, as "Parquet file".
         schema: of a file.
-        batches: its rows, some at a time, of the columns that are named.
-        size: bytes of a file when it is unpacked.
+        batches: its rows, some at a time, of the columns that are named; "image.path" is a field of
+            one.
     """
 
     name: str
     schema: Callable[[Path], pa.Schema]
     batches: Callable[[Path, Sequence[str]], Iterator[pa.RecordBatch]]
-    size: Callable[[Path], int]
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The columns that count; None where there is none.
+
+    Attributes:
+        holds: see ``automl_img.data.arrow_types.holds``.
+    """
+
+    image: str
+    label: str
+    split: str | None
+    group: str | None
+    holds: str
 
 
 def list_parts(
@@ -69,44 +84,41 @@ def list_parts(
     """The images in ``parts``, which have the columns of the first.
 
     Raises:
-        DataError: a file is damaged, or has a split that is not known.
+        DataError: a file is damaged or has other columns, or a split is not known.
         SettingsError: a column is missing.
     """
-    first = parts[0].path
-    with readable(first, form):
-        schema = form.schema(first)
-        header = list(schema.names)
-    at = find_columns(header, columns, first)
-    path, label, split, group = (None if place is None else header[place] for place in at.values())
-    assert path is not None
-    assert label is not None
-    with readable(first, form):
-        kind_of_path = schema.field(path).type
-        classes = _class_names(schema, label)
+    schemas = [_schema(part.path, form) for part in parts]
+    names = _names(schemas[0], columns, parts[0].path)
+    for part, schema in zip(parts, schemas, strict=True):
+        _check_columns(part.path, schema, names, parts[0].path)
+    by_name = names.split is None and any(part.split for part in parts)
+    if by_name and (odd := [part.path.name for part in parts if not part.split]):
+        raise DataError(
+            f"names of files must begin with train, validation or test where those of others do, "
+            f"but one is {odd[0]!r}; move it away, or name the splits in a column"
+        )
     folder = None
-    if _holds_bytes(kind_of_path):
-        folder = _unpacked(parts, form, path, cache, listener)
-    by_name = split is None and all(part.split for part in parts)
-    rows = Rows(first, "split" if by_name else split, group is not None)
-    named = folder is None or _is_struct(kind_of_path)
-    columns_read = (path if named else None, label, split, group)
-    wanted = [column for column in columns_read if column is not None]
-    for number, part in enumerate(parts):
-        with readable(part.path, form):
-            for row, values in enumerate(_rows(form, part.path, wanted, path)):
-                typed = _image_name(values.get(path), folder, part.path, row)
-                if folder is None:
-                    file = find_image(part.path.parent, typed)
-                else:
-                    file = _existing(_place(folder, number, row))
-                own = part.split if by_name else _text(values.get(split or ""), ())
-                whose = _text(values.get(group or ""), ())
-                rows.add(typed, file, _text(values[label], classes), own, whose)
+    if names.holds != "path":
+        folder = _unpacked(parts, form, names.image, cache, listener)
+    rows = Rows(parts[0].path, "split" if by_name else names.split, names.group is not None)
+    for number, (part, schema) in enumerate(zip(parts, schemas, strict=True)):
+        classes = class_names(schema, names.label)
+        for row, values in enumerate(_rows(form, part.path, names)):
+            typed = as_text(values.get("image"), ())
+            file = None if folder is None else _existing(_place(folder, number, row))
+            file = file or find_image(part.path.parent, typed)
+            rows.add(
+                typed or ("" if folder is None else f"{part.path.name}#{row}"),
+                file,
+                as_text(values["label"], classes),
+                part.split if by_name else as_text(values.get("split"), ()),
+                as_text(values.get("group"), ()),
+            )
     return rows.listing(name, kind)
 
 
 @contextmanager
-def readable(path: Path, form: Format) -> Iterator[None]:
+def _readable(path: Path, form: Format) -> Iterator[None]:
     """
     Raises:
         DataError: what reads the file ``path`` in the block says that it is damaged.
@@ -115,42 +127,109 @@ def readable(path: Path, form: Format) -> Iterator[None]:
 
     try:
         yield
-    except (pa.ArrowException, OSError, LookupError, ValueError) as error:
+    except (pa.ArrowException, OSError, LookupError, ValueError, TypeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise DataError(f"{path} cannot be read: {error.strerror}") from None
+            raise DataError(f"{path} cannot be read: {os.strerror(error.errno)}") from None
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise DataError(f"{path} must be a whole {form.name}, but {first}; get it anew") from None
 
 
-def _rows(form: Format, path: Path, wanted: Sequence[str], image: str) -> Iterator[dict[str, Any]]:
-    for batch in form.batches(path, wanted):
-        # What a damaged file says of lengths and places is not followed unseen.
-        batch.validate(full=True)
-        columns = {}
-        for name in wanted:
-            column = batch.column(name)
-            if name == image and _is_struct(column.type):
-                # Of the image its name alone: the bytes would fill the memory.
-                names = [field.name for field in column.type]
-                column = column.field(names.index("path")) if "path" in names else None
-            columns[name] = [None] * batch.num_rows if column is None else column.to_pylist()
+def _schema(path: Path, form: Format) -> pa.Schema:
+    with _readable(path, form):
+        found = form.schema(path)
+        # Names that are no text are found here.
+        list(found.names)
+        return found
+
+
+def _names(schema: pa.Schema, columns: Columns, table: Path) -> _Names:
+    """The columns by their names; a column with images comes before one with their paths."""
+    header = list(schema.names)
+    if columns.path is None:
+        holding = [name for name in header if holds(schema.field(name).type) != "path"]
+        usual = [name for name in holding if name.lower() in USUAL["path"]]
+        named = (usual or holding or [None])[0]
+        columns = Columns(named, columns.label, columns.split, columns.group)
+    at = find_columns(header, columns, table)
+    image, label, split, group = (None if at[w] is None else header[at[w] or 0] for w in at)
+    assert image is not None
+    assert label is not None
+    return _Names(image, label, split, group, holds(schema.field(image).type))
+
+
+def _check_columns(path: Path, schema: pa.Schema, names: _Names, first: Path) -> None:
+    for name in (names.image, names.label, names.split, names.group):
+        if name is not None and schema.names.count(name) != 1:
+            raise DataError(
+                f"{path.name} must have one column {name!r} as {first.name} has, but its columns "
+                f"are {', '.join(map(repr, schema.names[:20]))}"
+            )
+    if holds(schema.field(names.image).type) != names.holds:
+        raise DataError(
+            f"column {names.image!r} of {path.name} must hold {names.holds}, as that of "
+            f"{first.name} does, but it holds {schema.field(names.image).type}"
+        )
+    kind = schema.field(names.label).type
+    if not is_plain(kind):
+        raise DataError(
+            f"column {names.label!r} of {path.name} must hold a text or a number for each image, "
+            f"but it holds {kind}; name another column with --label-column"
+        )
+
+
+def _batches(form: Format, path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of a file; what a damaged one says of lengths and places is not followed unseen."""
+    with _readable(path, form):
+        batches = iter(form.batches(path, columns))
+    while True:
+        with _readable(path, form):
+            batch = next(batches, None)
+            if batch is not None:
+                batch.validate(full=True)
+        if batch is None:
+            return
+        yield batch
+
+
+def _rows(form: Format, path: Path, names: _Names) -> Iterator[dict[str, Any]]:
+    """The values of each row: "label", "split", "group", and as "image" what it is called."""
+    called = {"bytes": None, "bytes and path": f"{names.image}.path", "path": names.image}
+    wanted = {
+        "image": called[names.holds],
+        "label": names.label,
+        "split": names.split,
+        "group": names.group,
+    }
+    there = {key: name for key, name in wanted.items() if name is not None}
+    for batch in _batches(form, path, list(there.values())):
+        with _readable(path, form):
+            columns = {key: _column(batch, name).to_pylist() for key, name in there.items()}
         for place in range(batch.num_rows):
-            yield {name: values[place] for name, values in columns.items()}
+            yield {key: values[place] for key, values in columns.items()}
+
+
+def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """A column, or of "image.path" the field of one."""
+    if name in batch.schema.names:
+        return batch.column(name)
+    column, _, field = name.rpartition(".")
+    return batch.column(column).field(
+        [each.name for each in batch.column(column).type].index(field)
+    )
 
 
 def _unpacked(
     parts: Sequence[Part], form: Format, column: str, cache: Path, listener: Listener
 ) -> Path:
     """The folder with the images of all parts, each file by the number of its part and row."""
-    key = hashlib.blake2b(column.encode(), digest_size=16)
+    key = hashlib.blake2b(column.encode("utf-8", "backslashreplace"), digest_size=16)
     for part in parts:
-        with part.path.open("rb") as stream:
+        with _readable(part.path, form), part.path.open("rb") as stream:
             found = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16))
         key.update(found.digest())
 
     def build(into: Path) -> dict[str, Any]:
         listener(Phase(f"unpacking the images of {parts[0].path.name}"))
-        check_space(into, sum(form.size(part.path) for part in parts))
         for number, part in enumerate(parts):
             _write_images(into, number, part.path, form, column)
             listener(Progress(number + 1, len(parts)))
@@ -162,19 +241,20 @@ def _unpacked(
 
 
 def _write_images(into: Path, number: int, path: Path, form: Format, column: str) -> None:
-    row = 0
-    with readable(path, form):
-        for batch in form.batches(path, [column]):
-            batch.validate(full=True)
-            images = batch.column(column)
-            if _is_struct(images.type):
-                images = images.field([field.name for field in images.type].index("bytes"))
-            for data in images:
-                if data.is_valid and len(content := data.as_py()):
-                    place = _place(into, number, row)
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    place.write_bytes(content)
-                row += 1
+    row = total = 0
+    for batch in _batches(form, path, [column]):
+        with _readable(path, form):
+            contents = image_bytes(batch.column(column)).to_pylist()
+        size = sum(len(content or b"") for content in contents)
+        total += size
+        check_bounds(path.name, total, path.stat().st_size, row + len(contents))
+        check_space(into, size)
+        for content in contents:
+            if content:
+                place = _place(into, number, row)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(content)
+            row += 1
 
 
 def _place(folder: Path, number: int, row: int) -> Path:
@@ -183,44 +263,3 @@ def _place(folder: Path, number: int, row: int) -> Path:
 
 def _existing(path: Path) -> str | None:
     return str(path) if path.is_file() else None
-
-
-def _image_name(value: object, folder: Path | None, path: Path, row: int) -> str:
-    """What the table calls an image; one of bytes without a name is called by its place."""
-    name = _text(value, ())
-    return name or ("" if folder is None else f"{path.name}#{row}")
-
-
-def _text(value: object, classes: Sequence[str]) -> str:
-    """A label or split as text; a number stands for one of ``classes`` where there are any."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if classes and isinstance(value, int):
-        return classes[value] if 0 <= value < len(classes) else ""
-    return str(value).strip() if isinstance(value, (str, int, float)) else ""
-
-
-def _class_names(schema: pa.Schema, label: str) -> tuple[str, ...]:
-    """The names of a ``ClassLabel``; empty where the labels are no such."""
-    try:
-        told = json.loads((schema.metadata or {})[_HUGGING_FACE])
-        feature = told["info"]["features"][label]
-        names = feature["names"] if feature["_type"] == "ClassLabel" else ()
-    except (KeyError, TypeError, ValueError, RecursionError):
-        return ()
-    return tuple(map(str, names)) if isinstance(names, list) else ()
-
-
-def _holds_bytes(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    if _is_struct(kind):
-        fields = {field.name: field.type for field in kind}
-        return "bytes" in fields and _holds_bytes(fields["bytes"])
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-
-def _is_struct(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    return bool(pa.types.is_struct(kind))

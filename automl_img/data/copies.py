@@ -16,6 +16,7 @@ from automl_img.data.appearances import read_appearances
 from automl_img.data.duplicates import Pairs, groups_of, identical_pairs, near_pairs
 from automl_img.data.index import DataIndex, Ints
 from automl_img.data.split import Split
+from automl_img.errors import DataError
 from automl_img.events import Listener, ignore
 
 # Pixels a side: of smaller images nobody can tell whether two are copies, but for exact ones.
@@ -33,12 +34,19 @@ def with_copies(
     like, ``APPEARANCE``, (images,).
 
     Raises:
-        DataError: the cache cannot be written, or a file has changed since it was indexed.
+        DataError: not one image can be decoded, the cache cannot be written, or a file has changed
+            since it was indexed.
     """
     looks, failed = read_appearances(index.paths, index.digests, cache, listener)
     if failed:
         kept = np.setdiff1d(np.arange(len(index)), np.array(list(failed), dtype=np.int64))
         index, looks = index.without(list(failed), list(failed.values())), looks[kept]
+    if not len(index):
+        first = index.left_out[0]
+        raise DataError(
+            f"not one image can be decoded (first: {first.name!r}: {first.reason}); mend them, or "
+            "give other data"
+        )
     large = np.flatnonzero(np.minimum(index.widths, index.heights) >= SMALLEST_COMPARED)
     near = large[near_pairs(looks[large])]
     pairs = np.concatenate([identical_pairs(index.digests), near])

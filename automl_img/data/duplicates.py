@@ -32,26 +32,32 @@ _MOST_LEVELS_APART = 40
 # In a table an image is compared with so many after it: thousands that all agree would take for
 # ever, and are one group anyway.
 _MOST_NEIGHBOURS = 16
-_ROWS_AT_ONCE = 100_000
+_PAIRS_AT_ONCE = 10_000
 
 
 def near_pairs(appearances: Appearances) -> Pairs:
-    """Pairs of images that look the same; those of one colour are not compared.
+    """Pairs of images that look the same, enough to join all that do; those of one colour are not
+    compared.
 
     Args:
         appearances: ``APPEARANCE``, (images,).
 
     Returns:
-        int64 (pairs, 2): rows, the first below the second, in ascending order.
+        int64 (pairs, 2): rows, the first below the second.
     """
     rows = np.flatnonzero(appearances["contrast"] >= FLAT_CONTRAST)
     hashes = appearances["hash"][rows]
-    found = rows[_candidates(hashes)]
-    alike = np.zeros(len(found), dtype=np.bool_)
-    for start in range(0, len(found), _ROWS_AT_ONCE):
-        some = found[start : start + _ROWS_AT_ONCE]
-        alike[start : start + len(some)] = _look_alike(appearances[some])
-    return found[alike]
+    found = np.empty((0, 2), dtype=np.int64)
+    rng = np.random.default_rng(0)
+    for _ in range(_TABLES):
+        mask = np.uint64(sum(1 << int(bit) for bit in rng.choice(64, _BITS, replace=False)))
+        pairs = rows[_candidates(hashes, mask)]
+        # What is joined already need not be looked at again: of thousands that are alike there are
+        # millions of pairs.
+        joined = groups_of(len(appearances), found)
+        pairs = pairs[joined[pairs[:, 0]] != joined[pairs[:, 1]]]
+        found = np.concatenate([found, pairs[_look_alike(appearances, pairs)]])
+    return found
 
 
 def groups_of(count: int, pairs: Pairs) -> Ints:
@@ -87,39 +93,34 @@ def identical_pairs(digests: npt.NDArray[np.uint8]) -> Pairs:
     return _sorted(np.stack([order[:-1][same], order[1:][same]], axis=1))
 
 
-def _candidates(hashes: npt.NDArray[np.uint64]) -> Pairs:
-    """Places in ``hashes`` that share the bits of a table and are near in all."""
-    rng = np.random.default_rng(0)
-    found = []
-    for _ in range(_TABLES):
-        mask = np.uint64(sum(1 << int(bit) for bit in rng.choice(64, _BITS, replace=False)))
-        keys = hashes & mask
-        # By the other bits within a key, so that those beyond the neighbourhood are farther apart.
-        order = np.lexsort((hashes, keys))
-        for apart in range(1, _MOST_NEIGHBOURS + 1):
-            same = keys[order][apart:] == keys[order][:-apart]
-            if not same.any():
-                break
-            pairs = np.stack([order[:-apart][same], order[apart:][same]], axis=1)
-            bits = np.bitwise_count(hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]])
-            found.append(pairs[bits <= _MOST_BITS_APART])
-    every = np.concatenate([np.empty((0, 2), np.int64), *found])
-    return np.unique(_sorted(every), axis=0)
+def _candidates(hashes: npt.NDArray[np.uint64], mask: np.uint64) -> Pairs:
+    """Places in ``hashes`` that agree in the bits of ``mask`` and differ in few in all."""
+    keys = hashes & mask
+    # By the other bits within a key, so that the nearest are mostly neighbours.
+    order = np.lexsort((hashes, keys))
+    found = [np.empty((0, 2), dtype=np.int64)]
+    for apart in range(1, _MOST_NEIGHBOURS + 1):
+        same = keys[order][apart:] == keys[order][:-apart]
+        if not same.any():
+            break
+        pairs = np.stack([order[:-apart][same], order[apart:][same]], axis=1)
+        bits = np.bitwise_count(hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]])
+        found.append(_sorted(pairs[bits <= _MOST_BITS_APART]))
+    return np.concatenate(found)
 
 
-def _look_alike(pairs: Appearances) -> npt.NDArray[np.bool_]:
-    """
-    Args:
-        pairs: ``APPEARANCE``, (pairs, 2).
-    """
-    one, other = (_gradients(pairs["thumbnail"][:, side]) for side in (0, 1))
-    correlation = (one * other).sum(axis=1)
-    colours = pairs["colour"].astype(np.int64)
-    apart = np.abs(colours[:, 0] - colours[:, 1]).max(axis=1)
-    grey = (colours == colours[:, :, :1]).all(axis=(1, 2))
-    least = np.where(grey, _LEAST_CORRELATION_OF_GREY, _LEAST_CORRELATION)
-    alike: npt.NDArray[np.bool_] = correlation >= least
-    alike &= apart <= _MOST_LEVELS_APART
+def _look_alike(appearances: Appearances, pairs: Pairs) -> npt.NDArray[np.bool_]:
+    """Whether the thumbnails of each pair decide for it; bool (pairs,)."""
+    alike = np.zeros(len(pairs), dtype=np.bool_)
+    for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+        some = appearances[pairs[start : start + _PAIRS_AT_ONCE]]
+        one, other = (_gradients(some["thumbnail"][:, side]) for side in (0, 1))
+        colours = some["colour"].astype(np.int64)
+        apart = np.abs(colours[:, 0] - colours[:, 1]).max(axis=1)
+        grey = (colours == colours[:, :, :1]).all(axis=(1, 2))
+        least = np.where(grey, _LEAST_CORRELATION_OF_GREY, _LEAST_CORRELATION)
+        found = ((one * other).sum(axis=1) >= least) & (apart <= _MOST_LEVELS_APART)
+        alike[start : start + len(some)] = found
     return alike
 
 

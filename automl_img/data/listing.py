@@ -60,7 +60,7 @@ class Listing:
 
     Attributes:
         name: short, for the run's name: "digits", "photos".
-        kind: the source: "folder", "table", "archive" or "builtin".
+        kind: the source, by the name of its file in ``automl_img.data.sources``.
         paths: absolute paths.
         names: paths relative to the root of the data, with "/", valid unicode.
         labels: class names, one an image.

@@ -27,7 +27,7 @@ class Prepared:
 
     Attributes:
         name: short, for the run's name.
-        kind: the source: "folder", "table", "archive" or "builtin".
+        kind: the source, as in ``Listing``.
         index: the images used, test images among them: names and labels, no pixels.
         split: rows of ``index``.
         pixels: the training and validation images, and no other.
@@ -99,12 +99,7 @@ def prepare(settings: SearchSettings, listener: Listener = ignore) -> Prepared:
         SettingsError: a column was named that is not there.
     """
     cache = cache_root()
-    listing, index = indexed(settings, cache, listener)
-    if not settings.keep_copies:
-        index, _ = with_copies(index, cache, listener)
-    split = splits.cut(index, settings.seed)
-    index, split = keep_apart(index, split)
-    index, split = _drop_untrained(index, split)
+    listing, index, split = cut_up(settings, cache, listener)
     size = settings.image_size or index.image_size
     channels = index.channels
     index, split, pixels, cache_rows = _decode(index, split, size, channels, cache, listener)
@@ -125,6 +120,22 @@ def prepare(settings: SearchSettings, listener: Listener = ignore) -> Prepared:
         test=_seal(index, split, size, channels, cache),
         notices=notices,
     )
+
+
+def cut_up(
+    settings: SearchSettings, cache: Path, listener: Listener
+) -> tuple[Listing, DataIndex, Split]:
+    """The images that ``settings`` name and the parts that a search has of them.
+
+    Raises:
+        DataError, SettingsError: see ``prepare``.
+    """
+    listing, index = indexed(settings, cache, listener)
+    if not settings.keep_copies:
+        index, _ = with_copies(index, cache, listener)
+    split = splits.cut(index, settings.seed)
+    index, split = keep_apart(index, split)
+    return listing, *_drop_untrained(index, split)
 
 
 def indexed(settings: SearchSettings, cache: Path, listener: Listener) -> tuple[Listing, DataIndex]:

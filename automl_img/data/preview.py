@@ -9,8 +9,7 @@ import numpy.typing as npt
 
 from automl_img.data.cache import cache_root
 from automl_img.data.decode import decode, quiet
-from automl_img.data.prepare import indexed, mirrored_keeps_class
-from automl_img.data.split import cut
+from automl_img.data.prepare import cut_up, mirrored_keeps_class
 from automl_img.errors import DataError
 from automl_img.events import Listener, ignore
 from automl_img.settings import SearchSettings
@@ -23,6 +22,7 @@ class Samples:
     """Training images as they are trained on.
 
     Attributes:
+        name: of the data.
         images: uint8, shape (samples, side, side, channels), those of a class together.
         names: of their files.
         labels: the class of each.
@@ -30,6 +30,7 @@ class Samples:
         classes: how many there are in all; the first ``MOST_CLASSES`` are shown.
     """
 
+    name: str
     images: npt.NDArray[np.uint8]
     names: tuple[str, ...]
     labels: tuple[str, ...]
@@ -44,8 +45,8 @@ def samples(settings: SearchSettings, per_class: int, listener: Listener = ignor
         DataError: the images cannot be used, or not one of these can be decoded.
         SettingsError: a column was named that is not there.
     """
-    listing, index = indexed(settings, cache_root(), listener)
-    train = cut(index, settings.seed).train
+    listing, index, split = cut_up(settings, cache_root(), listener)
+    train = split.train
     size, found = settings.image_size or index.image_size, []
     with quiet():
         for label in range(min(MOST_CLASSES, len(index.class_names))):
@@ -64,4 +65,4 @@ def samples(settings: SearchSettings, per_class: int, listener: Listener = ignor
         )
     images, names, labels = zip(*found, strict=True)
     flips = mirrored_keeps_class(listing, index)
-    return Samples(np.stack(images), names, labels, flips, len(index.class_names))
+    return Samples(listing.name, np.stack(images), names, labels, flips, len(index.class_names))

@@ -69,7 +69,7 @@ class Processes:
         """The result of ``job``, see ``worker``, when it is there.
 
         Args:
-            job: made by ``inspect_job`` or ``decode_job``.
+            job: made by a function of ``worker``.
             target: gets the pixels where the job sends them; contiguous, of their shape.
 
         Raises:

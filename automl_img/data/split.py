@@ -97,13 +97,13 @@ def check(index: DataIndex, split: Split) -> None:
 def _check_labels(index: DataIndex) -> None:
     """
     Raises:
-        DataError: most labels stand for one image alone, as values and names do.
+        DataError: most images have a label of their own, as values and names are.
     """
     alone = np.flatnonzero(np.bincount(index.labels) == 1)
     names = index.class_names
-    if len(names) < FEWEST_OF_VALUES or len(alone) <= len(names) / 2:
+    if len(names) < FEWEST_OF_VALUES or len(alone) <= len(index) / 2:
         return
-    found = f"{len(alone):,} of {len(names):,} labels stand for one image alone"
+    found = f"{len(alone):,} of {len(index):,} images have a label of their own"
     first = names[alone[0]]
     if all(map(_is_number, names)):
         raise DataError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -95,6 +96,7 @@ class Rows:
             DataError: the split is not known.
         """
         display = valid_unicode(typed.replace("\\", "/")) or "(no path)"
+        label, group = valid_unicode(label), valid_unicode(group)
         if label:
             self._classes.add(label)
         if reason := self._why_not(typed, label, split):
@@ -154,3 +156,17 @@ def find_image(folder: Path, typed: str, within: Path | None = None) -> str | No
         if spelling and os.path.isfile(path):
             return path
     return None
+
+
+def as_text(value: object, classes: Sequence[str]) -> str:
+    """A label, split or name as text; a number stands for one of ``classes`` where there are any.
+    What pandas made a float, as there were gaps, is the number that it was."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        if math.isnan(value):
+            return ""
+        value = int(value) if value.is_integer() else value
+    if classes and isinstance(value, int):
+        return classes[value] if 0 <= value < len(classes) else ""
+    return str(value).strip() if isinstance(value, (str, int, float)) else ""

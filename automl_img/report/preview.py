@@ -19,7 +19,6 @@ def write_preview(
     samples: Samples,
     views: npt.NDArray[np.uint8],
     amounts: Mapping[str, float],
-    title: str,
     path: Path,
 ) -> None:
     """Write the page; the same images give the same bytes.
@@ -44,7 +43,7 @@ def write_preview(
     write_page(
         "preview.html.j2",
         path,
-        title=title,
+        title=samples.name,
         side=samples.images.shape[1],
         changes=changes,
         classes=classes,

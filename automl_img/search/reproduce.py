@@ -36,13 +36,14 @@ class Reproduction:
         again: the same epochs, trained again.
         others: versions and parts of the machine that are not as they were, each as
             "keras 3.14 -> 3.15".
-        threads: that it was trained with.
+        exact: whether the same bits are to be expected: on the same machine, with one thread. GPUs
+            add in another order each time.
     """
 
     record: TrialRecord
     again: tuple[EpochResult, ...]
     others: tuple[str, ...]
-    threads: int
+    exact: bool
 
     @property
     def identical(self) -> bool:
@@ -53,11 +54,6 @@ class Reproduction:
     def difference(self) -> float:
         """Of the best validation accuracies, in [0, 1]."""
         return abs(_best(self.record.epochs) - _best(self.again))
-
-    @property
-    def exact(self) -> bool:
-        """Whether the same bits are to be expected: on the same machine, with one thread."""
-        return not self.others and self.threads == 1
 
     @property
     def holds(self) -> bool:
@@ -113,7 +109,9 @@ def reproduce(
         listener(Phase(f"training trial {record.number} again, {len(record.epochs)} epochs"))
         with Measuring(resources) as process:
             again = process.train(spec, len(record.epochs))
-    return Reproduction(record, tuple(again), _others(found, record, here), resources.threads)
+    others = _others(found, record, here)
+    exact = not others and resources.threads == 1 and not resources.gpus_per_trial
+    return Reproduction(record, tuple(again), others, exact)
 
 
 def _record(run: Run, number: int | None) -> TrialRecord:

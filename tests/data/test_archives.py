@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from automl_img.data.sources import archive as archive_source
+from automl_img.data import unpacking
 from automl_img.errors import DataError
 from tests.data.listings import listed, tarred, write_table, zipped
 
@@ -78,7 +78,7 @@ def test_links_and_devices_in_a_tar_file_are_left_out(photos: Path, private_cach
 def test_an_archive_that_unpacks_to_too_much_is_refused(
     photos: Path, private_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive_source, "MAX_BYTES", 1000)
+    monkeypatch.setattr(unpacking, "MAX_BYTES", 1000)
     for target in (
         zipped(photos, photos.parent / "p.zip"),
         tarred(photos, photos.parent / "p.tgz"),

@@ -11,6 +11,7 @@ from PIL import Image, ImageFilter
 from sklearn.datasets import load_sample_image
 
 from automl_img import check_data
+from automl_img.data import memo, worker
 from automl_img.data.audit import Audit, Finding
 from automl_img.errors import DataError
 
@@ -128,8 +129,23 @@ def test_a_page_that_cannot_be_written_is_said(folder: Path, tmp_path: Path) -> 
 
 
 def test_the_next_look_opens_no_image(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The files are as old as those of users.
+    monkeypatch.setattr(memo, "RACY_NS", -(10**12))
     before = check_data(folder).to_json()
-    for path in folder.glob("*/*.png"):
-        path.chmod(0o000)
-    monkeypatch.setattr("automl_img.data.worker.decode", None)
+
+    def opened(*_: object) -> None:
+        raise AssertionError("an image was opened")
+
+    for name in ("inspect", "decode", "read"):
+        monkeypatch.setattr(worker, name, opened)
     assert check_data(folder).to_json() == before
+
+
+def test_where_no_image_can_be_decoded_it_is_a_sentence(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "floats" / name).mkdir(parents=True)
+        pixels = np.zeros((20, 20), np.float32)
+        for number in range(4):
+            Image.fromarray(pixels + number).save(tmp_path / "floats" / name / f"{number}.tif")
+    with pytest.raises(DataError, match="not one image can be decoded"):
+        check_data(tmp_path / "floats")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from automl_img.data import unpacking
 from automl_img.errors import DataError, SettingsError
 from tests.data.listings import class_labels, listed, rows_of, saved
 from tests.pictures import class_folders
@@ -169,7 +171,143 @@ def test_json_lines_may_lack_keys_and_must_be_objects(
         "no path in the table",
         "no label in the table",
     ]
-    for bad in ("[1]", "{", "1", "[" * 100_000):
+    for bad in ("[1]", "{", "1", "[" * 100_000, '{"label": ' + "9" * 5000 + "}"):
         table.write_text(f"{json.dumps(lines[0])}\n{bad}\n")
         with pytest.raises(DataError, match="line 2 is none"):
             listed(table, private_cache)
+
+
+def test_a_file_whose_name_says_no_split_beside_those_that_do_is_refused(
+    photos: Path, tmp_path: Path, private_cache: Path
+) -> None:
+    table = class_labels(rows_of(photos, content=True))
+    for name in ("train-0", "test-0", "extra-0"):
+        write(table, tmp_path / "set" / f"{name}.parquet")
+    with pytest.raises(DataError, match=r"one is 'extra-0\.parquet'"):
+        listed(tmp_path / "set", private_cache)
+
+
+def test_each_file_has_its_own_class_names(
+    photos: Path, tmp_path: Path, private_cache: Path
+) -> None:
+    rows = rows_of(photos, content=True)
+    table = class_labels(rows)
+    other = table.set_column(1, "label", pa.array([2 - int(v) for v in table["label"].to_pylist()]))
+    features = {"label": {"names": ["red", "green", "blue"], "_type": "ClassLabel"}}
+    told = json.dumps({"info": {"features": features}})
+    write(table, tmp_path / "set" / "train-0.parquet")
+    write(other.replace_schema_metadata({"huggingface": told}), tmp_path / "set" / "test-0.parquet")
+    found = listed(tmp_path / "set", private_cache)
+    assert found.labels[:12] == found.labels[12:] == tuple(str(row["label"]) for row in rows)
+
+
+def test_a_column_of_images_comes_before_one_of_file_names(
+    photos: Path, tmp_path: Path, private_cache: Path
+) -> None:
+    rows = [{**row, "filename": "gone.png"} for row in rows_of(photos, content=True)]
+    found = listed(write(pa.Table.from_pylist(rows), tmp_path / "t.parquet"), private_cache)
+    assert len(found.paths) == 12
+    assert not found.left_out
+
+
+def test_images_whose_bytes_are_missing_are_looked_for_by_their_path(
+    photos: Path, tmp_path: Path, private_cache: Path
+) -> None:
+    rows = rows_of(photos, content=True)
+    path = str(rows_of(photos)[0]["image"])
+    rows[0]["image"] = {"bytes": None, "path": path}
+    found = listed(write(pa.Table.from_pylist(rows), tmp_path / "t.parquet"), private_cache)
+    assert found.paths[0] == str(tmp_path / path)
+
+
+@pytest.mark.parametrize("layout", ["data", "plain_text", "train+test"])
+def test_usual_layouts_of_parquet_files_are_found(
+    photos: Path, tmp_path: Path, private_cache: Path, layout: str
+) -> None:
+    table = class_labels(rows_of(photos, content=True))
+    for split in ("train", "test"):
+        file = f"{split}/0000.parquet" if "+" in layout else f"{layout}/{split}-0.parquet"
+        write(table, tmp_path / "set" / file)
+    found = listed(tmp_path / "set", private_cache)
+    assert sorted(found.splits or ()) == ["test"] * 12 + ["train"] * 12
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        ({"image": "a.png", "label": 1}, "must hold bytes and path"),
+        ({"picture": "a.png", "label": 1}, "must have one column 'image'"),
+        ({"image": {"bytes": b"x", "path": "p"}, "label": [1]}, "text or a number"),
+    ],
+)
+def test_a_later_file_with_other_columns_is_named(
+    photos: Path, tmp_path: Path, private_cache: Path, other: dict[str, object], says: str
+) -> None:
+    write(pa.Table.from_pylist(rows_of(photos, content=True)), tmp_path / "set" / "train-0.parquet")
+    write(pa.Table.from_pylist([other]), tmp_path / "set" / "train-1.parquet")
+    with pytest.raises(DataError, match=says):
+        listed(tmp_path / "set", private_cache)
+
+
+def test_a_later_file_that_is_no_parquet_is_named(
+    photos: Path, tmp_path: Path, private_cache: Path
+) -> None:
+    write(class_labels(rows_of(photos, content=True)), tmp_path / "set" / "train-0.parquet")
+    pointer = tmp_path / "set" / "train-1.parquet"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(DataError, match=r"train-1\.parquet must be a whole Parquet file"):
+        listed(tmp_path / "set", private_cache)
+
+
+@pytest.mark.parametrize("state", [{"_data_files": None}, {"_data_files": 3}, {}, []])
+def test_a_saved_data_set_with_odd_files_is_a_sentence(
+    photos: Path, tmp_path: Path, private_cache: Path, state: object
+) -> None:
+    folder = saved(photos, tmp_path / "saved")
+    (folder / "state.json").write_text(json.dumps(state))
+    with pytest.raises(DataError, match="_data_files"):
+        listed(folder, private_cache)
+
+
+def test_a_file_that_a_saved_data_set_lacks_is_named(
+    photos: Path, tmp_path: Path, private_cache: Path
+) -> None:
+    folder = saved(photos, tmp_path / "saved")
+    (folder / "data-00000-of-00001.arrow").unlink()
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        listed(folder, private_cache)
+
+
+def test_what_unpacks_to_far_more_than_its_size_is_refused(
+    tmp_path: Path, private_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpacking, "ALWAYS_FINE", 10**6)
+    rows = [{"image": b"\0" * 10**5, "label": "a"}] * 200
+    file = tmp_path / "t.parquet"
+    parquet.write_table(pa.Table.from_pylist(rows), file, compression="zstd")
+    assert file.stat().st_size < 10**5
+    with pytest.raises(DataError, match="must unpack to at most"):
+        listed(file, private_cache)
+    assert not list((private_cache / "unpacked").glob("[!.]*/*/*/*"))
+
+
+def test_gaps_are_no_class_and_numbers_stay_such(tmp_path: Path, private_cache: Path) -> None:
+    photos = class_folders(tmp_path / "photos", per_class=1, size=8)
+    paths = [row["image"] for row in rows_of(photos)]
+    table = pa.table({"path": paths, "class": [1.0, float("nan"), 2.5]})
+    found = listed(write(table, tmp_path / "t.parquet"), private_cache)
+    assert found.labels == ("1", "2.5")
+    assert [item.reason for item in found.left_out] == ["no label in the table"]
+
+
+def test_a_full_disk_is_said_to_be_one(
+    photos: Path, tmp_path: Path, private_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(class_labels(rows_of(photos, content=True)), tmp_path / "t.parquet")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(DataError, match=r"cache .* must be writable, but No space left"):
+        listed(file, private_cache)

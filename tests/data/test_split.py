@@ -201,13 +201,13 @@ def test_copies_of_one_image_are_too_few() -> None:
 
 def test_values_and_names_are_no_classes() -> None:
     values = an_index(list(range(30)))
-    with pytest.raises(DataError, match=r"30 of 30 labels .* numbers, as '0'; .*regression"):
+    with pytest.raises(DataError, match=r"30 of 30 images .* numbers, as '0'; .*regression"):
         cut(values, 0)
     names = replace(values, class_names=tuple(f"photo {row}" for row in range(30)))
     with pytest.raises(DataError, match="as 'photo 0'; name the column of classes"):
         cut(names, 0)
-    # Many classes of which some are small are classes.
-    labels = [label for label in range(30) for _ in range(1 if label < 10 else 5)]
+    # Many classes of which most are small are classes, as faces are.
+    labels = [label for label in range(30) for _ in range(1 if label < 20 else 9)]
     assert len(cut(an_index(labels), 0).train) > 60
 
 

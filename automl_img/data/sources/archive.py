@@ -35,17 +35,13 @@ from automl_img.data.listing import (
 from automl_img.data.sources.folder import descend, is_table_name, list_folder
 from automl_img.data.sources.table import header_of, list_table
 from automl_img.data.tables import find_columns
+from automl_img.data.unpacking import check_bounds
 from automl_img.errors import DataError, SettingsError
 from automl_img.events import Listener, Phase
 
 WHAT = "a zip or tar file of class folders, or of a table with its images"
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
-MAX_BYTES = 200 * 10**9
-MAX_MEMBERS = 20_000_000
-MAX_RATIO = 200
-# Below this many bytes an archive may be as dense as it likes: flat images compress well.
-ALWAYS_FINE = 10**9
 _DAMAGE = (
     *(tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, lzma.LZMAError, zlib.error),
     *(EOFError, NotImplementedError),
@@ -121,7 +117,7 @@ def _unpack(archive: Path, into: Path) -> dict[str, Any]:
             reason = refusal or _unsafe(name)
             if not reason:
                 total += size
-                _check_bounds(archive, total, packed)
+                check_bounds(archive.name, total, packed)
                 reason = _write(root / name, opened)
             if reason:
                 left_out.append((valid_unicode(name), reason))
@@ -148,7 +144,7 @@ def _zip_members(archive: Path, into: Path) -> Iterator[Member]:
         if any(info.flag_bits & 1 for info in files):
             raise DataError(f"{archive.name} is encrypted; unpack it and give the folder as data")
         total = sum(info.file_size for info in files)
-        _check_bounds(archive, total, archive.stat().st_size, len(files))
+        check_bounds(archive.name, total, archive.stat().st_size, len(files))
         check_space(into, total)
         for info in files:
             linked = stat.S_ISLNK(info.external_attr >> 16)
@@ -161,7 +157,7 @@ def _zip_members(archive: Path, into: Path) -> Iterator[Member]:
 def _tar_members(archive: Path) -> Iterator[Member]:
     with tarfile.open(archive, "r:*") as opened:
         for count, info in enumerate(opened, start=1):
-            _check_bounds(archive, 0, 1, count)
+            check_bounds(archive.name, 0, 1, count)
             if info.isdir():
                 continue
             refusal = "" if info.isfile() else "a link or device in the archive"
@@ -195,15 +191,6 @@ def _write(path: Path, opened: Callable[[], IO[bytes]]) -> str:
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
         return "a file and a folder have the same name"
     return ""
-
-
-def _check_bounds(archive: Path, total: int, packed: int, members: int = 0) -> None:
-    dense = total > ALWAYS_FINE and total > MAX_RATIO * packed
-    if total > MAX_BYTES or members > MAX_MEMBERS or dense:
-        raise DataError(
-            f"{archive.name} must unpack to at most {MAX_BYTES / 1e9:.0f} GB, {MAX_RATIO} times "
-            f"its size and {MAX_MEMBERS:,} files; unpack it yourself and give the folder as data"
-        )
 
 
 def _digest(archive: Path) -> str:

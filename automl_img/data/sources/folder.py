@@ -22,7 +22,7 @@ from automl_img.data.listing import (
     valid_unicode,
 )
 from automl_img.data.sources.hugging_face import is_saved
-from automl_img.data.sources.parquet import files_in
+from automl_img.data.sources.parquet import parts_in
 from automl_img.errors import DataError, SettingsError
 from automl_img.events import Listener
 
@@ -32,7 +32,7 @@ WHAT = "a folder of class folders, or of train, val and test folders of these"
 def accepts(data: str) -> bool:
     """Whether ``data`` is a folder of images."""
     path = typed_path(data)
-    return os.path.isdir(path) and not (is_saved(path) or files_in(path))
+    return os.path.isdir(path) and not (is_saved(path) or parts_in(path))
 
 
 def listing(data: str, columns: Columns, cache: Path, listener: Listener) -> Listing:
@@ -44,7 +44,7 @@ def listing(data: str, columns: Columns, cache: Path, listener: Listener) -> Lis
     """
     if columns.named():
         raise SettingsError(
-            f"{columns.named()[0]} needs a table, but {data} is a folder; give the CSV file as data"
+            f"{columns.named()[0]} needs a table, but {data} is a folder; give the table as data"
         )
     root = typed_path(data).absolute()
     return list_folder(root, root.resolve().name or "images", "folder")

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from automl_img.data.columnar import Format, Part, list_parts
 from automl_img.data.listing import SPELLINGS, Columns, Listing, typed_path
@@ -54,7 +54,7 @@ def _folders(folder: Path) -> list[tuple[Path, str]]:
     if not (folder / _DICT).is_file():
         return [(folder, "")]
     found = []
-    for name in _json(folder / _DICT).get("splits", ()):
+    for name in _list(folder / _DICT, "splits"):
         split = SPELLINGS.get(str(name).partition("_")[0].partition("-")[0].lower())
         if split is None or not _plain(name):
             raise DataError(
@@ -66,23 +66,30 @@ def _folders(folder: Path) -> list[tuple[Path, str]]:
 
 
 def _parts(folder: Path, split: str) -> list[Part]:
-    named = [each.get("filename") for each in _json(folder / _STATE).get("_data_files", ())]
-    return [Part(folder / name, split) for name in named if _plain(name)]
+    files = [each for each in _list(folder / _STATE, "_data_files") if isinstance(each, dict)]
+    names = [each.get("filename") for each in files]
+    return [Part(folder / name, split) for name in names if _plain(name)]
 
 
-def _plain(name: object) -> bool:
+def _plain(name: object) -> TypeGuard[str]:
     """Whether a name from a file of others stays in its folder."""
     return isinstance(name, str) and name not in ("", ".", "..") and not set(name) & set("/\\\0")
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _list(path: Path, key: str) -> list[Any]:
+    """A list in a JSON file of the data set.
+
+    Raises:
+        DataError: the file is no JSON object with one.
+    """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} must be JSON, but {error}; save the data set again") from None
-    if not isinstance(value, dict):
-        raise DataError(f"{path} must be a JSON object, but is none; save the data set again")
-    return value
+    found = value.get(key) if isinstance(value, dict) else None
+    if not isinstance(found, list):
+        raise DataError(f"{path} must have a list {key!r}, but has none; save the data set again")
+    return found
 
 
 def _schema(path: Path) -> pa.Schema:
@@ -96,8 +103,11 @@ def _batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
     with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as stream:
+        names = stream.schema.names
+        # Of a field of a column the whole column: it is mapped, not read.
+        wanted = [name if name in names else name.rpartition(".")[0] for name in columns]
         for batch in stream:
-            yield batch.select(list(columns))
+            yield batch.select(list(dict.fromkeys(wanted)))
 
 
-FORMAT = Format("Arrow file", _schema, _batches, lambda path: path.stat().st_size)
+FORMAT = Format("Arrow file", _schema, _batches)

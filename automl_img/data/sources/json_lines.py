@@ -6,13 +6,15 @@ a list or an object.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from automl_img.data.listing import Columns, Listing, is_hidden, typed_path
-from automl_img.data.tables import Rows, find_columns, find_image
+from automl_img.data.tables import Rows, as_text, find_columns, find_image
 from automl_img.errors import DataError
 from automl_img.events import Listener
 
@@ -37,43 +39,35 @@ def listing(data: str, columns: Columns, cache: Path, listener: Listener) -> Lis
         SettingsError: a column is missing.
     """
     table = typed_path(data).absolute()
-    objects = _objects(table)
-    header = list(dict.fromkeys(key for each in objects[:_HEADER_LINES] for key in each))
+    first = itertools.islice(_objects(table), _HEADER_LINES)
+    header = list(dict.fromkeys(key for each in first for key in each))
     at = find_columns(header, columns, table)
     names = {what: None if place is None else header[place] for what, place in at.items()}
     rows = Rows(table, names["split"], names["group"] is not None)
-    for each in objects:
-        typed, *others = (_text(each, name) for name in names.values())
+    for each in _objects(table):
+        typed, *others = (as_text(each.get(name), ()) if name else "" for name in names.values())
         rows.add(typed, find_image(table.parent, typed), *others)
     return rows.listing(table.stem, "json_lines")
 
 
-def _objects(table: Path) -> list[dict[str, Any]]:
-    found = []
+def _objects(table: Path) -> Iterator[dict[str, Any]]:
+    """One after the other: other keys than ours may be large."""
     try:
         with table.open(encoding="utf-8-sig") as stream:
             for number, line in enumerate(stream, start=1):
                 if line.strip():
-                    found.append(_object(line, number, table))
+                    yield _object(line, number, table)
     except (UnicodeDecodeError, OSError) as error:
         raise DataError(f"{table} must be JSON lines in UTF-8, but {error}; save it so") from None
-    return found
 
 
 def _object(line: str, number: int, table: Path) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise DataError(
             f"each line of {table.name} must be a JSON object, but line {number} is none; mend it"
         )
     return value
-
-
-def _text(row: dict[str, Any], name: str | None) -> str:
-    value = row.get(name) if name is not None else None
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value).strip() if isinstance(value, (str, int, float)) else ""

@@ -1,7 +1,7 @@
 """A Parquet file, or a folder of these: paths of images and labels, or the images themselves.
 
-The splits are those of a column, else those that the files' names begin with, as Hugging Face
-publishes data: ``train-00000-of-00002.parquet``.
+The splits are those of a column, else those that the names of files or folders say, as Hugging Face
+publishes data: ``train-00000-of-00002.parquet``, ``train/0000.parquet``.
 """
 
 from __future__ import annotations
@@ -20,41 +20,43 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 WHAT = "a Parquet file or a folder of these, with paths or images and labels"
-_DATA = "data"
 _FIRST_WORD = re.compile(r"[A-Za-z]+")
 
 
 def accepts(data: str) -> bool:
     """Whether ``data`` is such a file or folder."""
     path = typed_path(data)
-    return _is_parquet(path) or (os.path.isdir(path) and bool(files_in(path)))
+    return _is_parquet(path) or (os.path.isdir(path) and bool(parts_in(path)))
 
 
 def listing(data: str, columns: Columns, cache: Path, listener: Listener) -> Listing:
     """The images in ``data``.
 
     Raises:
-        DataError: a file is damaged, or has a split that is not known.
+        DataError: a file is damaged or has other columns, or a split is not known.
         SettingsError: a column is missing.
     """
     path = typed_path(data).absolute()
-    files = [path] if path.is_file() else files_in(path)
-    parts = [Part(file, "" if file == path else _split_of(file)) for file in files]
+    parts = [Part(path)] if path.is_file() else parts_in(path)
     return list_parts(parts, FORMAT, columns, cache, path.stem, "parquet", listener)
 
 
-def files_in(folder: Path) -> list[Path]:
-    """The Parquet files in ``folder``, or in ``data`` in it, where Hugging Face has them; none
-    where there are other folders, of classes or images, beside them."""
+def parts_in(folder: Path) -> list[Part]:
+    """The Parquet files in ``folder``, in its only folder, or in its folders of splits; none where
+    there are other folders, of classes or images."""
     try:
         names = sorted(name for name in os.listdir(folder) if not is_hidden(name))
-        if any(os.path.isdir(folder / name) for name in names if name != _DATA):
-            return []
-        below = sorted(os.listdir(folder / _DATA)) if _DATA in names else []
+        below = [folder / name for name in names if os.path.isdir(folder / name)]
+        if len(below) == 1:
+            names += [f"{below[0].name}/{name}" for name in sorted(os.listdir(below[0]))]
+        elif below:
+            if not all(path.name.lower() in SPELLINGS for path in below):
+                return []
+            names = [f"{path.name}/{name}" for path in below for name in sorted(os.listdir(path))]
     except OSError:
         return []
-    here = [folder / name for name in names if _is_parquet(folder / name)]
-    return here or [path for name in below if _is_parquet(path := folder / _DATA / name)]
+    files = [folder / name for name in names if _is_parquet(folder / name)]
+    return [Part(path, _split_of(path, folder)) for path in files]
 
 
 def _is_parquet(path: Path) -> bool:
@@ -62,10 +64,11 @@ def _is_parquet(path: Path) -> bool:
     return named and os.path.isfile(path)
 
 
-def _split_of(file: Path) -> str:
-    """The split that the name of a file begins with, or ""."""
+def _split_of(file: Path, root: Path) -> str:
+    """The split that the name of a file begins with, or that its folder has; or ""."""
     word = _FIRST_WORD.match(file.name)
-    return SPELLINGS.get(word[0].lower(), "") if word else ""
+    named = SPELLINGS.get(word[0].lower(), "") if word else ""
+    return named or ("" if file.parent == root else SPELLINGS.get(file.parent.name.lower(), ""))
 
 
 def _schema(path: Path) -> pa.Schema:
@@ -77,15 +80,8 @@ def _schema(path: Path) -> pa.Schema:
 def _batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     from pyarrow import parquet
 
-    with parquet.ParquetFile(path) as file:
+    with parquet.ParquetFile(path, memory_map=True) as file:
         yield from file.iter_batches(ROWS_AT_ONCE, columns=list(columns))
 
 
-def _size(path: Path) -> int:
-    from pyarrow import parquet
-
-    facts = parquet.read_metadata(path)
-    return sum(facts.row_group(at).total_byte_size for at in range(facts.num_row_groups))
-
-
-FORMAT = Format("Parquet file", _schema, _batches, _size)
+FORMAT = Format("Parquet file", _schema, _batches)
