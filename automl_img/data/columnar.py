@@ -137,8 +137,8 @@ def _readable(path: Path, form: Format) -> Iterator[None]:
 def _schema(path: Path, form: Format) -> pa.Schema:
     with _readable(path, form):
         found = form.schema(path)
-        # Names that are no text are found here.
-        list(found.names)
+        # Names that are no text, of columns or of fields in them, are found here.
+        found.to_string(show_schema_metadata=False)
         return found
 
 
