@@ -87,10 +87,15 @@ def list_parts(
         DataError: a file is damaged or has other columns, or a split is not known.
         SettingsError: a column is missing.
     """
-    schemas = [_schema(part.path, form) for part in parts]
-    names = _names(schemas[0], columns, parts[0].path)
-    for part, schema in zip(parts, schemas, strict=True):
-        _check_columns(part.path, schema, names, parts[0].path)
+    schemas, names = [], None
+    for part in parts:
+        # Names that are no text are found as they are asked for.
+        with _readable(part.path, form):
+            schema = form.schema(part.path)
+            names = names or _names(schema, columns, part.path)
+            _check_columns(part.path, schema, names, parts[0].path)
+        schemas.append(schema)
+    assert names is not None
     by_name = names.split is None and any(part.split for part in parts)
     if by_name and (odd := [part.path.name for part in parts if not part.split]):
         raise DataError(
@@ -132,14 +137,6 @@ def _readable(path: Path, form: Format) -> Iterator[None]:
             raise DataError(f"{path} cannot be read: {os.strerror(error.errno)}") from None
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise DataError(f"{path} must be a whole {form.name}, but {first}; get it anew") from None
-
-
-def _schema(path: Path, form: Format) -> pa.Schema:
-    with _readable(path, form):
-        found = form.schema(path)
-        # Names that are no text, of columns or of fields in them, are found here.
-        found.to_string(show_schema_metadata=False)
-        return found
 
 
 def _names(schema: pa.Schema, columns: Columns, table: Path) -> _Names:
