@@ -206,8 +206,9 @@ def digits() -> Images:
 
 
 def prepared(images: Images, **settings: Any) -> Prepared:
-    """``images`` through the project's own reading, splitting and decoding."""
-    return prepare(SearchSettings(data=images.data, **settings))
+    """``images`` through the project's own reading, splitting and decoding; copies stay among them,
+    so that they are those of earlier results."""
+    return prepare(SearchSettings(data=images.data, **{"keep_copies": True, **settings}))
 
 
 def arrays(ready: Prepared) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

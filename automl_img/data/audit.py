@@ -15,9 +15,8 @@ from automl_img.data.appearance import Appearances
 from automl_img.data.cache import cache_root
 from automl_img.data.copies import with_copies
 from automl_img.data.duplicates import FLAT_CONTRAST
-from automl_img.data.index import DataIndex, Ints, Mask
+from automl_img.data.index import DataIndex, Ints, Mask, indexed
 from automl_img.data.listing import SPLITS, as_sentence
-from automl_img.data.prepare import indexed
 from automl_img.data.split import Split, cut
 from automl_img.errors import DataError
 from automl_img.events import Listener, ignore

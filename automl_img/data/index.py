@@ -13,9 +13,10 @@ import numpy.typing as npt
 from automl_img.data import memo
 from automl_img.data.decode import DIGEST_BYTES
 from automl_img.data.headers import read_headers
-from automl_img.data.listing import SPLITS, LeftOut, Listing
+from automl_img.data.listing import SPLITS, Columns, LeftOut, Listing, listing_of
 from automl_img.errors import DataError
-from automl_img.events import Listener, ignore
+from automl_img.events import Listener, Phase, ignore
+from automl_img.settings import SearchSettings
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -135,6 +136,24 @@ class DataIndex:
             copies=None if self.copies is None else self.copies[rows],
             left_out=(*self.left_out, *left_out, *(class_left_out(name) for name in lost)),
         )
+
+
+def indexed(settings: SearchSettings, cache: Path, listener: Listener) -> tuple[Listing, DataIndex]:
+    """The images that ``settings`` name, found and read for their headers and digests.
+
+    Raises:
+        DataError, SettingsError: see ``listing_of`` and ``read_index``.
+    """
+    columns = Columns(
+        settings.path_column, settings.label_column, settings.split_column, settings.group_column
+    )
+    listener(Phase("looking for images"))
+    listing = listing_of(settings.data, columns, cache, listener)
+    listener(Phase(f"reading {len(listing.paths):,} images"))
+    index = read_index(listing, listener, cache)
+    if settings.limit_per_class is not None:
+        index = index.limit_per_class(settings.limit_per_class, settings.seed)
+    return listing, index
 
 
 def read_index(

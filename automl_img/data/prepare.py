@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from automl_img.data import split as splits
+from automl_img.data.audit import Audit, Finding
 from automl_img.data.cache import cache_root
 from automl_img.data.copies import OF_A_GROUP, REASONS, keep_apart, with_copies
-from automl_img.data.index import DataIndex, Ints, read_index
-from automl_img.data.listing import Columns, LeftOut, Listing, as_sentence, listing_of
+from automl_img.data.index import DataIndex, Ints, indexed
+from automl_img.data.listing import LeftOut, Listing, as_sentence
 from automl_img.data.pixels import PixelCache, build_pixels
 from automl_img.data.sealed import SealedTest
 from automl_img.data.split import Split
-from automl_img.events import Listener, Notice, Phase, ignore
+from automl_img.events import Listener, Notice, ignore
 from automl_img.settings import SearchSettings
 
 
@@ -37,6 +38,7 @@ class Prepared:
         flips: whether a mirrored image keeps its class.
         test: the test images, sealed.
         notices: what the user was told of the images.
+        findings: of the audit, the worst first; their groups are rows of no index that is kept.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Prepared:
     flips: bool
     test: SealedTest
     notices: tuple[str, ...]
+    findings: tuple[Finding, ...]
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -99,7 +102,7 @@ def prepare(settings: SearchSettings, listener: Listener = ignore) -> Prepared:
         SettingsError: a column was named that is not there.
     """
     cache = cache_root()
-    listing, index, split = cut_up(settings, cache, listener)
+    listing, index, split, findings = cut_up(settings, cache, listener)
     size = settings.image_size or index.image_size
     channels = index.channels
     index, split, pixels, cache_rows = _decode(index, split, size, channels, cache, listener)
@@ -119,41 +122,29 @@ def prepare(settings: SearchSettings, listener: Listener = ignore) -> Prepared:
         flips=mirrored_keeps_class(listing, index),
         test=_seal(index, split, size, channels, cache),
         notices=notices,
+        findings=findings,
     )
 
 
 def cut_up(
     settings: SearchSettings, cache: Path, listener: Listener
-) -> tuple[Listing, DataIndex, Split]:
-    """The images that ``settings`` name and the parts that a search has of them.
+) -> tuple[Listing, DataIndex, Split, tuple[Finding, ...]]:
+    """The images that ``settings`` name, the parts that a search has of them, and what is wrong
+    with them; nothing where nobody looks for copies.
 
     Raises:
         DataError, SettingsError: see ``prepare``.
     """
     listing, index = indexed(settings, cache, listener)
-    if not settings.keep_copies:
-        index, _ = with_copies(index, cache, listener)
-    split = splits.cut(index, settings.seed)
-    index, split = keep_apart(index, split)
-    return listing, *_drop_untrained(index, split)
-
-
-def indexed(settings: SearchSettings, cache: Path, listener: Listener) -> tuple[Listing, DataIndex]:
-    """The images that ``settings`` name, found and read for their headers and digests.
-
-    Raises:
-        DataError, SettingsError: see ``prepare``.
-    """
-    columns = Columns(
-        settings.path_column, settings.label_column, settings.split_column, settings.group_column
-    )
-    listener(Phase("looking for images"))
-    listing = listing_of(settings.data, columns, cache, listener)
-    listener(Phase(f"reading {len(listing.paths):,} images"))
-    index = read_index(listing, listener, cache)
-    if settings.limit_per_class is not None:
-        index = index.limit_per_class(settings.limit_per_class, settings.seed)
-    return listing, index
+    found: tuple[Finding, ...] = ()
+    if settings.keep_copies:
+        split = splits.cut(index, settings.seed)
+    else:
+        index, looks = with_copies(index, cache, listener)
+        split = splits.cut(index, settings.seed)
+        found = Audit(listing.name, listing.kind, index, split, looks).findings
+    index, split = _drop_untrained(*keep_apart(index, split))
+    return listing, index, split, found
 
 
 def mirrored_keeps_class(listing: Listing, index: DataIndex) -> bool:

@@ -45,7 +45,7 @@ def samples(settings: SearchSettings, per_class: int, listener: Listener = ignor
         DataError: the images cannot be used, or not one of these can be decoded.
         SettingsError: a column was named that is not there.
     """
-    listing, index, split = cut_up(settings, cache_root(), listener)
+    listing, index, split, _ = cut_up(settings, cache_root(), listener)
     train = split.train
     size, found = settings.image_size or index.image_size, []
     with quiet():

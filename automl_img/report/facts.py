@@ -29,7 +29,11 @@ def known_epochs(epochs: Any) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Data:
-    """The images: where they came from, their classes, and how many there are in each split."""
+    """The images: where they came from, their classes, and how many there are in each split.
+
+    Attributes:
+        audit: severity and sentence of what was found of them, the worst first.
+    """
 
     source: str = ""
     kind: str = ""
@@ -40,6 +44,7 @@ class Data:
     class_counts: dict[str, tuple[int, ...]] = field(default_factory=dict)
     fingerprint: str = ""
     left_out: int = 0
+    audit: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def read(cls, value: dict[str, Any]) -> Data:
@@ -54,6 +59,10 @@ class Data:
             class_counts={key: tuple(int(n) for n in row) for key, row in counts.items()},
             fingerprint=str(value.get("fingerprint") or ""),
             left_out=int(value.get("left_out") or 0),
+            audit=tuple(
+                (str(each.get("severity") or ""), str(each.get("sentence") or ""))
+                for each in value.get("audit") or ()
+            ),
         )
 
 

@@ -59,6 +59,10 @@ def run_info(
             "class_counts": counts,
             "fingerprint": prepared.index.fingerprint,
             "left_out": len(prepared.left_out),
+            "audit": [
+                {"severity": each.severity, "kind": each.kind, "sentence": each.sentence}
+                for each in prepared.findings
+            ],
             "flips": prepared.flips,
         },
         "search": {

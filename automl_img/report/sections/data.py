@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from automl_img.report.blocks import Cell, Figure, Section, Skipped, Table
 from automl_img.report.card import Card
 from automl_img.report.drawing import BLUE, ORANGE, VIOLET, axis, counted, label
@@ -26,7 +28,13 @@ def build(card: Card) -> Section | Skipped:
     question += f"{counted(len(names), 'class', 'classes')}"
     if card.data.left_out:
         question += f"; {counted(card.data.left_out, 'image')} left out, see left_out.jsonl"
-    return Section(TITLE, question + ".", (_balance(counts, names),))
+    found = (_audit(card.data.audit),) if card.data.audit else ()
+    return Section(TITLE, question + ".", (*found, _balance(counts, names)))
+
+
+def _audit(found: Sequence[tuple[str, str]]) -> Table:
+    rows = tuple((Cell(severity), Cell(sentence)) for severity, sentence in found)
+    return Table("table-audit", "What was found before the search", ("Severity", "Finding"), rows)
 
 
 def _balance(counts: dict[str, tuple[int, ...]], names: tuple[str, ...]) -> Figure:

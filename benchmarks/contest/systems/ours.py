@@ -28,6 +28,8 @@ def search_arguments(task: Task) -> list[str]:
     options = [*track.options, "--budget", f"{_OF_BUDGET * task.seconds:g}s"]
     options += ["--max-epochs", str(track.max_epochs), "--image-size", str(track.image_size)]
     options += ["--seed", str(task.seed), "--out", task.folder, "--name", _RUN]
+    # All systems train on the same images.
+    options += ["--keep-copies"]
     if task.weights_dir is not None:
         options += ["--weights-dir", task.weights_dir]
     return ["search", task.table, *options]
