@@ -154,7 +154,7 @@ class Audit:
                 "error",
                 f"{whose} {'image is a copy' if one else 'images are copies'}, exact or nearly so, "
                 "of images in another part, which makes scores look better than they are; a search "
-                "leaves them out of the earlier part",
+                "leaves out those in the earlier one",
                 tuple(crossing[:_SHOWN]),
             )
         conflicts = [group for group in self._groups if len(set(labels[list(group)])) > 1]
