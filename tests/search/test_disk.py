@@ -144,7 +144,8 @@ def test_a_full_disk_of_the_cache_is_named_and_the_run_goes_on_once_there_is_roo
     photos = class_folders(tmp_path / "photos", per_class=40)
     folder = small_disk(1)
     monkeypatch.setenv("AUTOML_IMG_CACHE", str(folder / "cache"))
-    ballast, out = fill(folder, leave=20_000), tmp_path / "runs"
+    # Enough for what the images look like, and not for their pixels.
+    ballast, out = fill(folder, leave=60_000), tmp_path / "runs"
     with pytest.raises(RunError, match=r"disk of the cache .* is full.* automl-img resume run"):
         small_search(photos, out, budget=2, name="run")
     before = Run(out / "run").trials()

@@ -190,7 +190,7 @@ def test_the_search_never_reads_a_test_image(tmp_path: Path, private_cache: Path
     def run_folder() -> Path:
         return all_runs(tmp_path / "runs")[0].path
 
-    run = small_search(photos, tmp_path / "runs", hide, budget=2)
+    run = small_search(photos, tmp_path / "runs", hide, budget=2, keep_copies=True)
     assert seen_while_hidden == ["48"]
     kept = run.read_predictions("test")
     assert kept is not None
