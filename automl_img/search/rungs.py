@@ -7,6 +7,7 @@ different rates, and a slow starter is not a bad one. So each kind has a ladder 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -78,6 +79,8 @@ class Rungs:
         self._costs = [objective.fact for objective in objectives if objective.fact]
         # What each trial reached, as costs: the lower the better.
         self._values: dict[tuple[str, int], dict[int, tuple[float, ...]]] = defaultdict(dict)
+        # Where the accuracy alone counts, the same in order: of thousands of trials each is ranked.
+        self._in_order: dict[tuple[str, int], list[float]] = defaultdict(list)
         self._paused: dict[int, tuple[str, int]] = {}
 
     def rebuild(self, records: Iterable[TrialRecord]) -> None:
@@ -89,8 +92,8 @@ class Rungs:
                     continue
                 if len(record.epochs) >= rung and record.origin not in ("probe", "repeat"):
                     reached = [result.val_accuracy or 0.0 for result in record.epochs[:rung]]
-                    reached_by_all = self._values[ladder, rung]
-                    reached_by_all[record.number] = self._as_costs(max(reached), record.serving)
+                    costs = self._as_costs(max(reached), record.serving)
+                    self._keep(record.number, ladder, rung, costs)
 
     def goes_on(
         self,
@@ -110,9 +113,10 @@ class Rungs:
         """
         if epoch not in self.epochs or epoch <= warmup or self._too_early(ladder, epoch):
             return True
-        values = self._values[ladder, epoch]
-        values[number] = self._as_costs(best, serving)
-        if len(values) < _FEWEST_VALUES or self._among_the_best(number, ladder, epoch):
+        self._keep(number, ladder, epoch, self._as_costs(best, serving))
+        if len(self._values[ladder, epoch]) < _FEWEST_VALUES or self._among_the_best(
+            number, ladder, epoch
+        ):
             return True
         if self.promotion:
             self._paused[number] = ladder, epoch
@@ -134,6 +138,13 @@ class Rungs:
         del self._paused[number]
         return number
 
+    def _keep(self, number: int, ladder: str, rung: int, costs: tuple[float, ...]) -> None:
+        values, order = self._values[ladder, rung], self._in_order[ladder, rung]
+        if number in values:
+            order.remove(values[number][0])
+        values[number] = costs
+        insort(order, costs[0])
+
     def _too_early(self, ladder: str, epoch: int) -> bool:
         return ladder == "frozen" and len(self.epochs) > 1 and epoch == self.epochs[0]
 
@@ -143,5 +154,8 @@ class Rungs:
     def _among_the_best(self, number: int, ladder: str, rung: int) -> bool:
         """Whether fewer than a third of those that reached the rung are better."""
         values = self._values[ladder, rung]
-        better = sum(dominates(other, values[number]) for other in values.values())
+        own = values[number]
+        better = bisect_left(self._in_order[ladder, rung], own[0])
+        if self._costs:
+            better = sum(dominates(other, own) for other in values.values())
         return better < len(values) / REDUCTION_FACTOR

@@ -120,3 +120,14 @@ def test_an_encrypted_archive_is_refused(photos: Path, private_cache: Path) -> N
     target.write_bytes(data)
     with pytest.raises(DataError, match="encrypted"):
         listed(target, private_cache)
+
+
+def test_a_member_of_a_zip_without_a_name_is_left_out(photos: Path, private_cache: Path) -> None:
+    target = zipped(photos, photos.parent / "p.zip")
+    with zipfile.ZipFile(target, "a") as archive:
+        archive.writestr("NAME", b"content")
+    # A name ends at its first null.
+    target.write_bytes(target.read_bytes().replace(b"NAME", b"\0AME"))
+    found = listed(target, private_cache)
+    assert len(found.paths) == 60
+    assert [item.reason for item in found.left_out] == ["its name leads out of the archive"]

@@ -161,3 +161,20 @@ def test_with_one_objective_what_a_model_costs_changes_nothing() -> None:
     for number, accuracy in enumerate([0.9, 0.8, 0.85]):
         rungs.goes_on(number, 2, accuracy, serving={"latency_ms": 9.0})
     assert not rungs.goes_on(3, 2, 0.1, serving={"latency_ms": 1.0})
+
+
+@given(
+    values=st.lists(
+        st.tuples(st.integers(0, 30), st.sampled_from([0.1, 0.2, 0.5, 0.7, 0.9])), max_size=60
+    )
+)
+def test_a_trial_goes_on_if_fewer_than_a_third_are_better_counted_one_by_one(
+    values: list[tuple[int, float]],
+) -> None:
+    rungs, known = Rungs(6), {}
+    for number, value in values:
+        # The same trial may report again.
+        known[number] = value
+        better = sum(other > value for other in known.values())
+        expected = len(known) < 3 or better < len(known) / 3
+        assert rungs.goes_on(number, 2, value) == expected

@@ -140,7 +140,8 @@ def _members(archive: Path, into: Path) -> Iterator[Member]:
 
 def _zip_members(archive: Path, into: Path) -> Iterator[Member]:
     with zipfile.ZipFile(archive) as opened:
-        files = [info for info in opened.infolist() if not info.is_dir()]
+        # ``is_dir`` fails where a name is empty.
+        files = [info for info in opened.infolist() if not info.filename.endswith("/")]
         if any(info.flag_bits & 1 for info in files):
             raise DataError(f"{archive.name} is encrypted; unpack it and give the folder as data")
         total = sum(info.file_size for info in files)
