@@ -188,12 +188,17 @@ class SearchSettings(BaseModel):
         return name
 
 
-def check(values: dict[str, Any]) -> SearchSettings:
+def check(values: dict[str, Any], data: str | Path | None = None) -> SearchSettings:
     """``values`` as settings.
+
+    Args:
+        data: comes before what ``values`` have; None leaves that.
 
     Raises:
         SettingsError: a name is unknown or a value out of bounds.
     """
+    if data is not None:
+        values = {**values, "data": str(data)}
     try:
         return SearchSettings(**values)
     except ValidationError as error:

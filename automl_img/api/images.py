@@ -37,7 +37,7 @@ def check_data(
     from automl_img.data.audit import audit
     from automl_img.settings import check
 
-    asked = check(settings if data is None else {**settings, "data": str(data)})
+    asked = check(settings, data)
     found = audit(asked, listener)
     if html is not None:
         from automl_img.report.audit import write_audit
@@ -76,7 +76,7 @@ def preview_data(
     from automl_img.report.preview import write_preview
     from automl_img.settings import check
 
-    asked = check(settings if data is None else {**settings, "data": str(data)})
+    asked = check(settings, data)
     params = _augmentation({"augment.strength": f"{strength:g}", **(fix or {})})
     found = samples(asked, _PER_CLASS, listener)
     amount = amounts(params, found.flips, found.images.shape[-1])

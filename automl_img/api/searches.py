@@ -73,5 +73,5 @@ def plan(data: str | Path | None = None, *, listener: Listener = ignore, **setti
     from automl_img.search.plan import plan_search
     from automl_img.settings import check
 
-    asked = check(settings if data is None else {**settings, "data": str(data)})
+    asked = check(settings, data)
     return plan_search(asked, listener)

@@ -16,18 +16,21 @@ if TYPE_CHECKING:
     from automl_img.data.audit import Audit
 
 app = typer.Typer(no_args_is_help=True, help="Look at images before a search.")
+_Data = Annotated[
+    str,
+    typer.Argument(help="A folder of class folders, a table, a zip or tar, or a built-in name."),
+]
+_Column = Annotated[str | None, typer.Option(help="Column of a table.")]
+_Groups = Annotated[
+    str | None, typer.Option(help="Column of a table: what is alike in it stays in one part.")
+]
 _COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 _MOST_CLASSES = 20
 
 
 @app.command()
 def check(
-    data: Annotated[
-        str,
-        typer.Argument(
-            help="A folder of class folders, a table, a zip or tar, or a built-in name."
-        ),
-    ],
+    data: _Data,
     json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page with the pictures.")
@@ -35,12 +38,10 @@ def check(
     limit_per_class: Annotated[
         int | None, typer.Option(help="At most N images a class and split, a seeded part.")
     ] = None,
-    path_column: Annotated[str | None, typer.Option(help="Column of a table.")] = None,
-    label_column: Annotated[str | None, typer.Option(help="Column of a table.")] = None,
-    split_column: Annotated[str | None, typer.Option(help="Column of a table.")] = None,
-    group_column: Annotated[
-        str | None, typer.Option(help="Column of a table: what is alike in it stays in one part.")
-    ] = None,
+    path_column: _Column = None,
+    label_column: _Column = None,
+    split_column: _Column = None,
+    group_column: _Groups = None,
     seed: Annotated[int, typer.Option(help="Of the splits.")] = 0,
 ) -> None:
     """Say what is wrong with the images of DATA: copies, conflicting labels, leaks into the test.
@@ -69,12 +70,7 @@ def check(
 
 @app.command()
 def preview(
-    data: Annotated[
-        str,
-        typer.Argument(
-            help="A folder of class folders, a table, a zip or tar, or a built-in name."
-        ),
-    ],
+    data: _Data,
     augment: Annotated[
         float, typer.Option(metavar="STRENGTH", help="Of the augmentation, 0 to 1.")
     ] = 0.5,
@@ -86,10 +82,11 @@ def preview(
     image_size: Annotated[
         int | None, typer.Option(help="Side in pixels. [default: from the data]")
     ] = None,
-    path_column: Annotated[str | None, typer.Option(help="Column of a table.")] = None,
-    label_column: Annotated[str | None, typer.Option(help="Column of a table.")] = None,
-    split_column: Annotated[str | None, typer.Option(help="Column of a table.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the images and their changes.")] = 0,
+    path_column: _Column = None,
+    label_column: _Column = None,
+    split_column: _Column = None,
+    group_column: _Groups = None,
+    seed: Annotated[int, typer.Option(help="Of the parts, the images and their changes.")] = 0,
 ) -> None:
     """Write a page of training images of DATA, as loaded and as trials see them.
 
@@ -100,6 +97,7 @@ def preview(
 
     asked = {"image_size": image_size, "path_column": path_column, "seed": seed}
     asked |= {"label_column": label_column, "split_column": split_column}
+    asked |= {"group_column": group_column}
     typed = pairs(fix or [], "--fix")
     with quiet_libraries(), listening(talk) as listener:
         page = api.preview_data(

@@ -131,10 +131,17 @@ class Audit:
         """Rows of copies of each other, two at the least."""
         copies = self.index.copies
         assert copies is not None
-        order = np.argsort(copies, kind="stable")
-        edges = np.flatnonzero(np.diff(copies[order])) + 1
-        found = (rows.tolist() for rows in np.split(order, edges) if len(rows) > 1)
-        return tuple(map(tuple, found))
+        rows = np.flatnonzero(np.bincount(copies)[copies] > 1)
+        if not len(rows):
+            return ()
+        rows = rows[np.argsort(copies[rows], kind="stable")]
+        edges = np.flatnonzero(np.diff(copies[rows])) + 1
+        return tuple(tuple(group.tolist()) for group in np.split(rows, edges))
+
+    def _each_part_first(self, group: tuple[int, ...]) -> tuple[int, ...]:
+        """The rows of a group, one of each part before the others: of many only some are shown."""
+        firsts = {self._parts[row]: row for row in reversed(group)}
+        return tuple(sorted(group, key=lambda row: (firsts[self._parts[row]] != row, row)))
 
     def _of_copies(self) -> Iterator[Finding]:
         parts, labels = self._parts, self.index.labels
@@ -155,7 +162,7 @@ class Audit:
                 f"{whose} {'image is a copy' if one else 'images are copies'}, exact or nearly so, "
                 "of images in another part, which makes scores look better than they are; a search "
                 "leaves out those in the earlier one",
-                tuple(crossing[:_SHOWN]),
+                tuple(map(self._each_part_first, crossing[:_SHOWN])),
             )
         conflicts = [group for group in self._groups if len(set(labels[list(group)])) > 1]
         if conflicts:

@@ -109,15 +109,15 @@ def list_parts(
     for number, (part, schema) in enumerate(zip(parts, schemas, strict=True)):
         classes = class_names(schema, names.label)
         for row, values in enumerate(_rows(form, part.path, names)):
-            typed = as_text(values.get("image"), ())
+            typed = as_text(values.get("image"))
             file = None if folder is None else _existing(_place(folder, number, row))
             file = file or find_image(part.path.parent, typed)
             rows.add(
                 typed or ("" if folder is None else f"{part.path.name}#{row}"),
                 file,
                 as_text(values["label"], classes),
-                part.split if by_name else as_text(values.get("split"), ()),
-                as_text(values.get("group"), ()),
+                part.split if by_name else as_text(values.get("split")),
+                as_text(values.get("group")),
             )
     return rows.listing(name, kind)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ class Prepared:
         flips: whether a mirrored image keeps its class.
         test: the test images, sealed.
         notices: what the user was told of the images.
-        findings: of the audit, the worst first; their groups are rows of no index that is kept.
+        findings: of the audit, the worst first, without the images that show them.
     """
 
     name: str
@@ -142,7 +142,9 @@ def cut_up(
     else:
         index, looks = with_copies(index, cache, listener)
         split = splits.cut(index, settings.seed)
-        found = Audit(listing.name, listing.kind, index, split, looks).findings
+        audit = Audit(listing.name, listing.kind, index, split, looks)
+        # Rows that leave below have no number any more.
+        found = tuple(replace(finding, groups=()) for finding in audit.findings)
     index, split = _drop_untrained(*keep_apart(index, split))
     return listing, index, split, found
 

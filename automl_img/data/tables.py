@@ -110,10 +110,6 @@ class Rows:
             self._splits.append(self._split(split))
             self._groups.append(group)
 
-    def leave_out(self, name: str, reason: str) -> None:
-        """Take in a row that cannot be used."""
-        self._left_out.append(LeftOut(valid_unicode(name), reason))
-
     def listing(self, name: str, kind: str) -> Listing:
         """All rows; see ``Listing`` for the arguments."""
         return Listing(
@@ -158,7 +154,7 @@ def find_image(folder: Path, typed: str, within: Path | None = None) -> str | No
     return None
 
 
-def as_text(value: object, classes: Sequence[str]) -> str:
+def as_text(value: object, classes: Sequence[str] = ()) -> str:
     """A label, split or name as text; a number stands for one of ``classes`` where there are any.
     What pandas made a float, as there were gaps, is the number that it was."""
     if isinstance(value, bool):

@@ -38,9 +38,13 @@ def write_audit(audit: Audit, path: Path) -> None:
     write_page("audit.html.j2", path, audit=audit, findings=findings)
 
 
-def _pictures(audit: Audit, finding: Finding) -> list[list[Picture]]:
+def _pictures(audit: Audit, finding: Finding) -> list[tuple[list[Picture], int]]:
+    """The first pictures of each of the first groups, and how many there are beside them."""
     return [
-        [_picture(audit, row) for row in group[:_MOST_OF_A_GROUP]]
+        (
+            [_picture(audit, row) for row in group[:_MOST_OF_A_GROUP]],
+            max(0, len(group) - _MOST_OF_A_GROUP),
+        )
         for group in finding.groups[:_MOST_GROUPS]
     ]
 

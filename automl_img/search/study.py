@@ -69,7 +69,7 @@ def search(
     """
     began = time.monotonic()
     _prepare_environment()
-    asked = check(settings if data is None else {**settings, "data": str(data)})
+    asked = check(settings, data)
     space = build_space(
         asked.space, read_preset(find_preset(asked.space)), declared(), asked.search, asked.fix
     )

@@ -64,6 +64,19 @@ def test_a_copy_across_parts_is_an_error_and_both_images_are_named(folder: Path)
     assert {"test/flower/again.jpg", "train/flower/12.png"} in names(audit, found)
 
 
+def test_of_many_copies_one_of_each_part_comes_first(folder: Path, tmp_path: Path) -> None:
+    root = splits(folder)
+    for number in range(8):
+        shutil.copy(
+            root / "train" / "flower" / "12.png", root / "test" / "flower" / f"a{number}.png"
+        )
+    audit = check_data(root, html=tmp_path / "page.html")
+    [group] = of(audit, "copies across parts").groups
+    assert len(group) == 9
+    assert {audit.part_of(row) for row in group[:2]} == {"train", "test"}
+    assert "3 more copies of it not shown" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
 def test_copies_with_other_labels_are_told(folder: Path) -> None:
     shutil.copy(folder / "flower" / "12.png", folder / "china" / "wrong.png")
     audit = check_data(folder)

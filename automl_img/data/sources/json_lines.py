@@ -45,7 +45,7 @@ def listing(data: str, columns: Columns, cache: Path, listener: Listener) -> Lis
     names = {what: None if place is None else header[place] for what, place in at.items()}
     rows = Rows(table, names["split"], names["group"] is not None)
     for each in _objects(table):
-        typed, *others = (as_text(each.get(name), ()) if name else "" for name in names.values())
+        typed, *others = (as_text(each.get(name)) if name else "" for name in names.values())
         rows.add(typed, find_image(table.parent, typed), *others)
     return rows.listing(table.stem, "json_lines")
 
