@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from automl_img.metrics import NAMES
+
 if TYPE_CHECKING:
     from automl_img.trials import TrialRecord
 
@@ -97,7 +99,7 @@ class Objective:
     Attributes:
         name: as typed.
         direction: which values are better.
-        fact: the measured fact; empty for the validation accuracy.
+        fact: the measured fact; empty for a score of the validation images.
     """
 
     name: str
@@ -108,11 +110,12 @@ class Objective:
         """What a trial reached; None where it was not measured."""
         if self.fact:
             return (record.serving or {}).get(self.fact)
-        return record.best.val_accuracy if record.best is not None else None
+        return record.best.objective if record.best is not None else None
 
 
 OBJECTIVES = (
-    Objective("val_accuracy", "maximize"),
+    # Their values are scores, of val_loss too; see ``automl_img.metrics.score``.
+    *(Objective(name, "maximize") for name in NAMES),
     Objective("latency", "minimize", "latency_ms"),
     Objective("size", "minimize", "size_bytes"),
     Objective("params", "minimize", "parameters"),
@@ -120,17 +123,19 @@ OBJECTIVES = (
 
 
 def parse_objectives(text: str) -> tuple[Objective, ...]:
-    """The objectives that ``text`` names, as ``val_accuracy,latency``, in its order.
+    """The objectives that ``text`` names, as ``val_accuracy,latency``, in its order: a score of the
+    validation images first.
 
     Raises:
-        ValueError: a name is unknown or there twice, or the accuracy is not the first.
+        ValueError: a name is unknown or there twice, or not the first alone is a score.
     """
     known = {objective.name: objective for objective in OBJECTIVES}
     names = [name.strip() for name in text.split(",")]
-    if set(names) - set(known) or len(set(names)) < len(names) or names[0] != "val_accuracy":
+    unknown = set(names) - set(known) or len(set(names)) < len(names)
+    if unknown or [name for name in names if name in NAMES] != names[:1]:
         raise ValueError(
-            "must be val_accuracy, alone or followed by some of latency, size and params, "
-            "as in val_accuracy,latency"
+            f"must be one of {', '.join(NAMES)}, alone or followed by some of latency, size and "
+            "params, as in val_accuracy,latency"
         )
     return tuple(known[name] for name in names)
 

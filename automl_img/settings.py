@@ -18,9 +18,10 @@ from pydantic import (
 
 from automl_img.budget import Budget
 from automl_img.errors import SettingsError, did_you_mean
-from automl_img.objectives import Limits, Objective, parse_objectives
+from automl_img.objectives import OBJECTIVES, Limits, Objective, parse_objectives
 
 DEFAULTS_FILE = "automl-img.toml"
+_FIXED_BY = {"none": {}, "balanced": {"imbalance.class_weights": "1"}}
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
@@ -47,9 +48,12 @@ class SearchSettings(BaseModel):
         limit_per_class: at most so many images a class and split, a seeded part.
         keep_copies: leave copies of images where they are, and count them all; nobody looks for
             copies then.
-        class_weights: "balanced" weighs each class by the inverse of its frequency.
-        objective: "val_accuracy", alone or followed by some of latency, size and params, as in
-            "val_accuracy,latency": then the search looks for all trade-offs between them.
+        class_weights: "balanced" weighs each class by the inverse of its frequency; short for
+            fixing ``imbalance.class_weights`` at 1.
+        objective: what is compared: val_accuracy, val_balanced_accuracy, val_macro_f1, val_auc or
+            val_loss, alone or followed by some of latency, size and params, as in
+            "val_accuracy,latency": then the search looks for all trade-offs between them. None
+            takes val_balanced_accuracy where the audit finds imbalance, else val_accuracy.
         max_latency, max_size, max_params: the most that the exported model may need, as "20ms",
             "10MB" and "1M"; None is no limit. What is beyond is not trained.
         ensemble: average at most so many models of the search into a second exported one, 2 to 20;
@@ -85,7 +89,7 @@ class SearchSettings(BaseModel):
     limit_per_class: int | None = Field(default=None, ge=1)
     keep_copies: bool = False
     class_weights: Literal["balanced", "none"] = "none"
-    objective: str = "val_accuracy"
+    objective: str | None = None
     max_latency: str | None = None
     max_size: str | None = None
     max_params: str | None = None
@@ -113,8 +117,13 @@ class SearchSettings(BaseModel):
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
-        """``objective``, read."""
-        return parse_objectives(self.objective)
+        """``objective``, read; the accuracy until the data decide."""
+        return parse_objectives(self.objective or OBJECTIVES[0].name)
+
+    @property
+    def fixed(self) -> dict[str, str]:
+        """``fix``, and what ``class_weights`` stands for."""
+        return {**_FIXED_BY[self.class_weights], **self.fix}
 
     @property
     def limits(self) -> Limits:
@@ -152,8 +161,9 @@ class SearchSettings(BaseModel):
 
     @field_validator("objective")
     @classmethod
-    def _are_objectives(cls, text: str) -> str:
-        parse_objectives(text)
+    def _are_objectives(cls, text: str | None) -> str | None:
+        if text is not None:
+            parse_objectives(text)
         return text
 
     @field_validator("max_latency", "max_size", "max_params", mode="before")

@@ -34,6 +34,8 @@ class EpochResult:
         val_accuracy: in [0, 1]; None when there is no validation.
         seconds: wall time of the epoch, validation included.
         learning_rate: the rate of this epoch.
+        score: what the search compares by where that is not the accuracy, in [0, 1], the higher the
+            better; see ``automl_img.metrics.score``.
     """
 
     epoch: int
@@ -43,13 +45,19 @@ class EpochResult:
     val_accuracy: float | None
     seconds: float
     learning_rate: float
+    score: float | None = None
+
+    @property
+    def objective(self) -> float | None:
+        """What the search compares by; None where there is no validation."""
+        return self.val_accuracy if self.score is None else self.score
 
     @property
     def quality(self) -> tuple[float, float]:
-        """For comparing epochs and trials: the higher validation accuracy, then the lower loss."""
-        accuracy = -1.0 if self.val_accuracy is None else self.val_accuracy
+        """For comparing epochs and trials: the higher objective, then the lower validation loss."""
+        reached = -1.0 if self.objective is None else self.objective
         loss = float("inf") if self.val_loss is None else self.val_loss
-        return accuracy, -loss
+        return reached, -loss
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,6 @@ class TrialSpec:
             ``labels``, int64, one for each row of the cache (-1 where the row is not used).
         train_on_all: train on both, without validation, as the winner is.
         class_names: names in the order of the labels.
-        class_weights: one weight a class, or empty for none.
         flips: whether mirrored images keep their class, which decides the default augmentation.
         folder: absolute path of the trial's own folder in the run folder.
         weights: file of pretrained weights for the backbone, or None.
@@ -80,6 +87,7 @@ class TrialSpec:
         on_gpu: whether a GPU, or a share of one, is its.
         memory_bytes: the most that may be estimated for a training step, or 0 for no bound; what
             needs more is not trained.
+        objective: the score that trials are compared by; see ``automl_img.metrics.score``.
         timeout: seconds after which a trial that does nothing is ended; 0 waits for ever.
         deadline: when the trial ends at the latest, in the midst of an epoch if need be, in seconds
             since 1970; None sets no limit.
@@ -103,7 +111,6 @@ class TrialSpec:
     rows: str
     train_on_all: bool
     class_names: tuple[str, ...]
-    class_weights: tuple[float, ...]
     flips: bool
     folder: str
     weights: str | None = None
@@ -113,6 +120,7 @@ class TrialSpec:
     precision: str = "float32"
     on_gpu: bool = False
     memory_bytes: int = 0
+    objective: str = "val_accuracy"
     timeout: float = 0.0
     deadline: float | None = None
     instead: str | None = None
@@ -202,8 +210,8 @@ class TrialRecord:
 
     @property
     def best(self) -> EpochResult | None:
-        """The epoch with the highest validation accuracy; among equals the lowest loss."""
-        scored = [result for result in self.epochs if result.val_accuracy is not None]
+        """The epoch with the highest objective; among equals the lowest validation loss."""
+        scored = [result for result in self.epochs if result.objective is not None]
         return max(scored, key=lambda result: result.quality, default=None)
 
     def to_json(self) -> dict[str, Any]:
@@ -225,13 +233,13 @@ def _known(cls: Any, value: dict[str, Any]) -> dict[str, Any]:
 
 
 def reached(epochs: Sequence[EpochResult], first: int | None = None) -> float:
-    """The best validation accuracy of the ``first`` epochs, or of all; 0 where there is none."""
-    return max((result.val_accuracy or 0.0 for result in epochs[:first]), default=0.0)
+    """The best objective of the ``first`` epochs, or of all; 0 where there is none."""
+    return max((result.objective or 0.0 for result in epochs[:first]), default=0.0)
 
 
 def epochs_since_best(epochs: Sequence[EpochResult]) -> int:
-    """How many epochs brought no better validation accuracy; 0 where none was validated."""
-    scores = [result.val_accuracy for result in epochs if result.val_accuracy is not None]
+    """How many epochs brought no better objective; 0 where none was validated."""
+    scores = [result.objective for result in epochs if result.objective is not None]
     return len(scores) - 1 - scores.index(max(scores)) if scores else 0
 
 

@@ -179,7 +179,6 @@ def _write_specs(folder: Path, trials: int) -> None:
         "rows": str(folder / "rows.npz"),
         "train_on_all": False,
         "class_names": ready.class_names,
-        "class_weights": (),
         "flips": ready.flips,
     }
     sampler = Sampler(folder / "study.db", _space(), "random", 0)

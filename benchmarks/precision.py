@@ -89,7 +89,7 @@ def _steps(ready: Prepared, folder: Path, typed: dict[str, str], name: str) -> C
     batches = Batches(data.images, data.labels, np.concatenate(data.parts), _BATCH, spec.seed)
 
     def run() -> None:
-        steps.train(batches, 0, range(_STEPS), spec.class_weights)
+        steps.train(batches, 0, range(_STEPS))
 
     run()
     return run

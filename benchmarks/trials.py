@@ -35,7 +35,6 @@ def spec_of(ready: Prepared, folder: Path, params: Params, **changes: Any) -> Tr
         rows=str(folder / "rows.npz"),
         train_on_all=False,
         class_names=ready.class_names,
-        class_weights=(),
         flips=ready.flips,
         folder=str(folder / "trial"),
     )

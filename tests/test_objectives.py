@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from automl_img.metrics import NAMES
 from automl_img.objectives import (
     Limits,
     described,
@@ -80,11 +81,26 @@ def test_what_is_infeasible_says_which_limits_are_broken() -> None:
 
 
 @pytest.mark.parametrize(
-    "typed", ["", "accuracy", "latency", "latency,val_accuracy", "val_accuracy,size,size"]
+    "typed",
+    [
+        "",
+        "accuracy",
+        "latency",
+        "latency,val_accuracy",
+        "val_accuracy,size,size",
+        "val_accuracy,val_loss",
+    ],
 )
-def test_objectives_are_known_ones_the_accuracy_first(typed: str) -> None:
+def test_objectives_are_known_ones_one_score_first(typed: str) -> None:
     with pytest.raises(ValueError, match="val_accuracy,latency"):
         parse_objectives(typed)
+
+
+def test_every_score_can_be_aimed_at_alone_and_beside_what_it_costs() -> None:
+    for name in NAMES:
+        assert [aim.name for aim in parse_objectives(name)] == [name]
+        aims = parse_objectives(f"{name},latency")
+        assert [aim.direction for aim in aims] == ["maximize", "minimize"]
 
 
 def test_objectives_know_their_direction() -> None:

@@ -120,20 +120,18 @@ def running_lines(progress: SearchProgress) -> list[str]:
     most = progress.search.max_epochs if progress.search else 0
     lines = []
     for number, result in sorted(progress.running.items()):
-        stand = (
-            f"epoch {result.epoch} of {most}, {result.val_accuracy:.3f}" if result else "starting"
-        )
+        stand = f"epoch {result.epoch} of {most}, {result.objective:.3f}" if result else "starting"
         lines.append(f"trial {number} ({brief(progress.params[number])}): {stand}")
     return lines
 
 
 def best_line(progress: SearchProgress) -> str:
-    """The best validation accuracy so far, with its parameters."""
+    """The best objective so far, with its parameters."""
     if progress.best is None:
         return "best so far: none yet"
     number, result = progress.best
     return (
-        f"best so far: {result.val_accuracy:.3f} by trial {number} at epoch {result.epoch} "
+        f"best so far: {result.objective:.3f} by trial {number} at epoch {result.epoch} "
         f"({brief(progress.params[number])})"
     )
 
@@ -159,8 +157,8 @@ def trial_line(record: TrialRecord, progress: SearchProgress) -> str:
     if record.best is None:
         gave = record.error or "no epoch"
     else:
-        gave = f"{record.best.val_accuracy:.3f} after {len(record.epochs)} epochs"
-    best = f"best {progress.best[1].val_accuracy:.3f}" if progress.best else "best: none yet"
+        gave = f"{record.best.objective:.3f} after {len(record.epochs)} epochs"
+    best = f"best {progress.best[1].objective:.3f}" if progress.best else "best: none yet"
     rest = "" if progress.rest is None else f", about {duration(progress.rest)} left"
     return (
         f"trial {record.number} {record.stop_reason}: {gave} ({brief(record.params)}); "

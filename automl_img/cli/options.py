@@ -123,8 +123,9 @@ def _search_options(
     objective: Annotated[
         str | None,
         typer.Option(
-            help="val_accuracy, or with latency, size or params a trade-off: val_accuracy,latency. "
-            "[default: val_accuracy]",
+            help="What trials are compared by: val_accuracy, val_balanced_accuracy, val_macro_f1, "
+            "val_auc or val_loss; with latency, size or params a trade-off: val_accuracy,latency. "
+            "[default: val_balanced_accuracy with rare classes, else val_accuracy]",
             rich_help_panel=_MODEL,
         ),
     ] = None,

@@ -204,12 +204,13 @@ class Audit:
                 f"({as_sentence(tiny)}): what is measured of them is mostly chance",
             )
         most, least = int(counts.argmax()), int(counts.argmin())
-        if counts[most] > IMBALANCED * counts[least]:
+        if imbalanced(counts):
             yield Finding(
                 "imbalance",
                 "note",
                 f"the largest class, {names[most]}, has {counts[most]:,} images, the smallest, "
-                f"{names[least]}, has {counts[least]:,}; --class-weights balanced may help",
+                f"{names[least]}, has {counts[least]:,}; a search compares by balanced accuracy, "
+                "and --class-weights balanced or --search imbalance.oversampling=0..1 may help",
             )
 
     def _of_looks(self) -> Iterator[Finding]:
@@ -228,6 +229,15 @@ class Audit:
             if rows:
                 groups = tuple((row,) for row in rows[:_SHOWN])
                 yield Finding(kind, "note", f"{_count(rows, 'image')} {_is(rows)} {how}", groups)
+
+
+def imbalanced(counts: Ints) -> bool:
+    """Whether some class has far fewer images than another one.
+
+    Args:
+        counts: images of each class, at least one class.
+    """
+    return bool(counts.max() > IMBALANCED * counts.min())
 
 
 def audit(settings: SearchSettings, listener: Listener = ignore) -> Audit:

@@ -22,11 +22,22 @@ class Batches:
 
     Each epoch has an order of its own, fixed by the seed and the epoch's number alone; what does
     not fill a batch at its end is left out, other images each epoch. Fewer images than a batch
-    make one batch of all.
+    make one batch of all. With ``oversampling`` an epoch is as long, but has images of rare classes
+    several times and leaves out some of the others, others each epoch.
+
+    Attributes:
+        class_weights: float32 (classes,), the mean over the images drawn is 1; None for no weights.
     """
 
     def __init__(
-        self, images: Images, labels: Ints, rows: Ints, batch_size: int, seed: int
+        self,
+        images: Images,
+        labels: Ints,
+        rows: Ints,
+        batch_size: int,
+        seed: int,
+        weighting: float = 0.0,
+        oversampling: float = 0.0,
     ) -> None:
         """
         Args:
@@ -35,6 +46,10 @@ class Batches:
             rows: int64, the rows of ``images`` to train on.
             batch_size: at least 1.
             seed: 0 is a seed.
+            weighting: of a class: its weight is its frequency to the power of minus this, in
+                [0, 1].
+            oversampling: images drawn of a class are its number of them to the power of 1 minus
+                this, in [0, 1], times a constant.
 
         Raises:
             ValueError: there is no row, or the batch size is below 1.
@@ -46,6 +61,13 @@ class Batches:
         self.batch_size = min(batch_size, len(rows))
         self._images, self._labels, self._rows, self._seed = images, labels, rows, seed
         self._order: tuple[int, Ints] | None = None
+        counts = np.bincount(labels[rows])
+        drawn = np.where(counts, np.maximum(counts, 1.0) ** (1 - oversampling), 0)
+        self._drawn = drawn * len(rows) / drawn.sum() if oversampling else None
+        self.class_weights: Array | None = None
+        if weighting:
+            weights = np.maximum(counts, 1.0) ** -weighting
+            self.class_weights = (weights / np.average(weights, weights=drawn)).astype(np.float32)
 
     def __len__(self) -> int:
         """Batches of an epoch."""
@@ -74,8 +96,23 @@ class Batches:
     def _epoch(self, epoch: int) -> Ints:
         if self._order is None or self._order[0] != epoch:
             rng = np.random.default_rng(np.random.SeedSequence([self._seed, epoch]))
-            self._order = (epoch, rng.permutation(self._rows))
+            rows = self._rows if self._drawn is None else self._oversampled(self._drawn, rng)
+            self._order = (epoch, rng.permutation(rows))
         return self._order[1]
+
+    def _oversampled(self, drawn: Array, rng: np.random.Generator) -> Ints:
+        """As many rows as there are, ``drawn`` of each class up to rounding: all of its images as
+        often as that gives, and a random part of them once more."""
+        present = np.flatnonzero(drawn)
+        ends = np.floor(np.cumsum(drawn[present]) + rng.uniform()).astype(np.int64)
+        ends[-1] = len(self._rows)
+        labels = self._labels[self._rows]
+        chosen = []
+        for label, count in zip(present, np.diff(ends, prepend=0).tolist(), strict=True):
+            own = self._rows[labels == label]
+            more = rng.choice(own, count % len(own), replace=False)
+            chosen.append(np.concatenate([np.tile(own, count // len(own)), more]))
+        return np.concatenate(chosen)
 
 
 def evaluation_batches(images: Images, rows: Ints, batch_size: int) -> Iterator[tuple[Array, int]]:

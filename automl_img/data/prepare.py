@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from automl_img.data import split as splits
-from automl_img.data.audit import Audit, Finding
+from automl_img.data.audit import Audit, Finding, imbalanced
 from automl_img.data.cache import cache_root
 from automl_img.data.copies import OF_A_GROUP, REASONS, keep_apart, with_copies
 from automl_img.data.index import DataIndex, Ints, indexed
@@ -72,6 +72,11 @@ class Prepared:
             part: tuple(np.bincount(self.index.labels[rows], minlength=most).tolist())
             for part, rows in self.split.parts().items()
         }
+
+    @property
+    def is_imbalanced(self) -> bool:
+        """Whether the audit finds that some classes have far fewer images than others."""
+        return imbalanced(np.bincount(self.index.labels))
 
     @property
     def names_of_validation(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from automl_img.errors import DataError
+from automl_img.metrics import log_loss, score
 
 # Weights are shares of so many picks.
 _PICKS = 30
@@ -22,12 +23,12 @@ class Chosen:
 
     Attributes:
         weights: one a model that was offered, in [0, 1], sum 1; 0 where it is left out.
-        accuracy: of the average on the images that it was chosen on, so an optimistic one.
+        score: of the average on the images that it was chosen on, so an optimistic one.
         log_loss: there, in nats.
     """
 
     weights: tuple[float, ...]
-    accuracy: float
+    score: float
     log_loss: float
 
     @property
@@ -36,13 +37,15 @@ class Chosen:
         return tuple(place for place, weight in enumerate(self.weights) if weight > 0)
 
 
-def greedy(probabilities: Sequence[_Array], labels: _Array, most: int) -> Chosen:
+def greedy(
+    probabilities: Sequence[_Array], labels: _Array, most: int, objective: str = "val_accuracy"
+) -> Chosen:
     """Ensemble selection with replacement.
 
     Starts with the best model and adds, one pick at a time, the model with which the average has
-    the highest accuracy, among equals the lowest log loss, then the one offered first; a model may
-    be picked again, which raises its weight. The best average on the way is returned, by accuracy,
-    then log loss, then fewer picks, so it is never worse than the best single model here.
+    the highest score, among equals the lowest log loss, then the one offered first; a model may be
+    picked again, which raises its weight. The best average on the way is returned, by score, then
+    log loss, then fewer picks, so it is never worse than the best single model here.
 
     Source: Caruana et al., Ensemble selection from libraries of models, ICML 2004
     (https://doi.org/10.1145/1015330.1015432). Deviations: one model to start with, not several; no
@@ -54,6 +57,7 @@ def greedy(probabilities: Sequence[_Array], labels: _Array, most: int) -> Chosen
             value that is not finite is never picked.
         labels: int, shape (images,).
         most: different models in the average, at least 1.
+        objective: whose score counts; see ``automl_img.metrics.score``.
 
     Raises:
         DataError: the shapes do not fit together, or there is no image or no usable model.
@@ -69,16 +73,16 @@ def greedy(probabilities: Sequence[_Array], labels: _Array, most: int) -> Chosen
     best: tuple[tuple[float, float], tuple[int, ...]] | None = None
     while len(picks) < _PICKS:
         allowed = usable if len(set(picks)) < most else sorted(set(picks))
-        quality = {place: _quality(total + offered[place], labels) for place in allowed}
+        quality = {place: _quality(total + offered[place], labels, objective) for place in allowed}
         pick = max(allowed, key=lambda place: (quality[place], -place))
         picks.append(pick)
         total += offered[pick]
         if best is None or quality[pick] > best[0]:
             best = quality[pick], tuple(picks)
     assert best is not None  # There was a first pick.
-    (accuracy, loss), chosen = best
+    (reached, loss), chosen = best
     weights = np.bincount(chosen, minlength=len(offered)) / len(chosen)
-    return Chosen(tuple(weights.tolist()), accuracy, -loss)
+    return Chosen(tuple(weights.tolist()), reached, -loss)
 
 
 def average(probabilities: Sequence[_Array], weights: Sequence[float]) -> _Array:
@@ -93,12 +97,10 @@ def average(probabilities: Sequence[_Array], weights: Sequence[float]) -> _Array
     return sum(parts, np.zeros(1)).astype(np.float32)
 
 
-def _quality(total: _Array, labels: _Array) -> tuple[float, float]:
-    """(accuracy, log loss with its sign turned) of probabilities that are not yet divided."""
-    rows = np.arange(len(labels))
-    shares = total[rows, labels] / total.sum(axis=1)
-    loss = -np.log(np.maximum(shares, 1e-12)).mean()
-    return float((total.argmax(axis=1) == labels).mean()), -float(loss)
+def _quality(total: _Array, labels: _Array, objective: str) -> tuple[float, float]:
+    """(score, log loss with its sign turned) of probabilities that are not yet divided."""
+    mean = total / total.sum(axis=1, keepdims=True)
+    return score(objective, mean, labels), -log_loss(mean, labels)
 
 
 def _check(offered: Sequence[_Array], labels: _Array) -> None:

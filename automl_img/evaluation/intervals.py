@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+
+from automl_img.metrics import macro_f1, macro_recall, score
 
 LEVEL = 0.95
 
@@ -44,16 +48,6 @@ def resampled_macro(confusion: np.ndarray, seed: int, resamples: int = 400) -> n
     return np.column_stack([macro_recall(hits, support), macro_f1(hits, support, claimed)])
 
 
-def macro_recall(hits: np.ndarray, support: np.ndarray) -> np.ndarray:
-    """Mean recall over the classes that have images; shapes (..., classes) to (...)."""
-    return _mean_present(_ratio(hits, support), support)
-
-
-def macro_f1(hits: np.ndarray, support: np.ndarray, claimed: np.ndarray) -> np.ndarray:
-    """Mean F1 over the classes that have images; shapes (..., classes) to (...)."""
-    return _mean_present(_ratio(2 * hits, support + claimed), support)
-
-
 def percentile_interval(draws: np.ndarray) -> tuple[float, float]:
     """The percentile interval of bootstrap draws, shape (resamples,)."""
     tail = (1 - LEVEL) / 2
@@ -61,20 +55,46 @@ def percentile_interval(draws: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def variance_of_difference(
+    objective: str,
+    labels: np.ndarray,
+    ones: Sequence[np.ndarray],
+    others: Sequence[np.ndarray],
+    resamples: int = 200,
+) -> float:
+    """Variance, over the images drawn anew, of the difference of two mean scores.
+
+    It is paired, as all predict the same images. Of the accuracy it is that of the images' own
+    differences; of other scores a bootstrap over the images, with a fixed seed.
+
+    Args:
+        objective: see ``automl_img.metrics.score``.
+        labels: int64, shape (images,), two images at the least.
+        ones, others: predictions of the models of each side, float, shape (images, classes) each.
+        resamples: of the bootstrap.
+    """
+    if objective == "val_accuracy":
+        first, second = (_share_right(labels, side) for side in (ones, others))
+        return float(np.var(first - second, ddof=1)) / len(labels)
+    rng = np.random.default_rng(0)
+    differences = []
+    for rows in (rng.integers(len(labels), size=len(labels)) for _ in range(resamples)):
+        means = [
+            np.mean([score(objective, each[rows], labels[rows]) for each in side])
+            for side in (ones, others)
+        ]
+        differences.append(means[0] - means[1])
+    return float(np.var(differences, ddof=1))
+
+
+def _share_right(labels: np.ndarray, predictions: Sequence[np.ndarray]) -> np.ndarray:
+    """For each image the share of the models that have it right."""
+    share: np.ndarray = np.mean([each.argmax(axis=1) == labels for each in predictions], axis=0)
+    return share
+
+
 def _summed(drawn: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
     resamples = len(drawn)
     slots = np.arange(resamples)[:, None] * groups + group[None, :]
     flat = np.bincount(slots.ravel(), weights=drawn.ravel(), minlength=resamples * groups)
     return flat.reshape(resamples, groups)
-
-
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    zeros = np.zeros(np.shape(above))
-    shares: np.ndarray = np.divide(above, below, out=zeros, where=np.asarray(below) > 0)
-    return shares
-
-
-def _mean_present(values: np.ndarray, support: np.ndarray) -> np.ndarray:
-    present = support > 0
-    total: np.ndarray = (values * present).sum(axis=-1) / present.sum(axis=-1)
-    return total

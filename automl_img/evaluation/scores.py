@@ -10,14 +10,8 @@ import numpy as np
 from automl_img.errors import DataError
 from automl_img.evaluation.calibration import calibration
 from automl_img.evaluation.curves import curves
-from automl_img.evaluation.intervals import (
-    macro_f1,
-    macro_recall,
-    percentile_interval,
-    resampled_macro,
-    wilson,
-)
-from automl_img.evaluation.ranking import roc_auc, top_k
+from automl_img.evaluation.intervals import percentile_interval, resampled_macro, wilson
+from automl_img.metrics import macro_f1, macro_recall, roc_auc, top_k
 
 MOST_IN_FULL = 200
 

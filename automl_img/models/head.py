@@ -69,21 +69,28 @@ def regularize(variables: Iterable[Any], regularizer: Any) -> None:
             variable.regularizer = regularizer
 
 
-def cross_entropy(smoothing: Any) -> Callable[[Any, Any], Any]:
+def cross_entropy(smoothing: Any, gamma: Any = None) -> Callable[[Any, Any], Any]:
     """Cross-entropy of integer labels, shape (batch,), and logits, shape (batch, classes).
 
     With label smoothing the true class has 1 - smoothing + smoothing / classes
-    (https://arxiv.org/abs/1512.00567).
+    (https://arxiv.org/abs/1512.00567). With ``gamma`` it is the focal loss: the entropy of an image
+    times (1 - p) ** gamma, p the probability of its class (https://arxiv.org/abs/1708.02002).
 
     Args:
         smoothing: a number, or a variable of Keras.
+        gamma: the same; None leaves the factor out.
     """
     from keras import ops
 
     def loss(labels: Any, logits: Any) -> Any:
         classes = logits.shape[-1]
-        target = ops.one_hot(ops.reshape(ops.cast(labels, "int32"), (-1,)), classes)
-        target = target * (1.0 - smoothing) + smoothing / classes
-        return ops.categorical_crossentropy(target, logits, from_logits=True)
+        right = ops.one_hot(ops.reshape(ops.cast(labels, "int32"), (-1,)), classes)
+        target = right * (1.0 - smoothing) + smoothing / classes
+        entropy = ops.categorical_crossentropy(target, logits, from_logits=True)
+        if gamma is None:
+            return entropy
+        wrong = 1.0 - ops.sum(right * ops.softmax(logits), axis=-1)
+        # At 0 the gradient of a power below 1 is infinite.
+        return entropy * ops.maximum(wrong, 1e-4) ** gamma
 
     return loss

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from automl_img.models import augment, backbones, head, optimizer, pretrained
+from automl_img.models import augment, backbones, head, imbalance, optimizer, pretrained
 from automl_img.plugins import leaves
 from automl_img.space.dimensions import Choice, Dimension
 
@@ -20,4 +20,5 @@ def declared() -> tuple[Dimension, ...]:
         *head.HYPERPARAMETERS,
         *optimizer.HYPERPARAMETERS,
         *augment.HYPERPARAMETERS,
+        *imbalance.HYPERPARAMETERS,
     )

@@ -57,6 +57,7 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
         self.smoothing = keras.Variable(0.0, trainable=False, name="smoothing")
         self.l1 = keras.Variable(0.0, trainable=False, name="l1")
         self.l2 = keras.Variable(0.0, trainable=False, name="l2")
+        self.gamma = keras.Variable(0.0, trainable=False, name="gamma")
 
     def compile_for(self, params: Params, pretrained: bool, facts: ImageFacts) -> None:
         """Give the model its loss, optimizer and regularisation, once in its life.
@@ -75,7 +76,7 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
             regularize(self.trainable_variables, L1L2(l1, l2))
         self.compile(
             optimizer=build_optimizer(params),
-            loss=cross_entropy(self.smoothing),
+            loss=cross_entropy(self.smoothing, self.gamma if _gamma(params) else None),
             metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
             # On CPU XLA made steps slower, and TensorFlow's affine transform is not for it: see
             # docs/benchmarks.md.
@@ -100,6 +101,7 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
         self.smoothing.assign(float(params["label_smoothing"]))
         self.l1.assign(float(params["regularization.l1"]))
         self.l2.assign(float(params["regularization.l2"]))
+        self.gamma.assign(_gamma(params))
         for layer in (*self.layers, *self.head.layers):
             if isinstance(layer, Augmentation):
                 layer.set(amounts(params, self._facts.flips, self._facts.channels))
@@ -231,6 +233,11 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
     own = [weight for weight in target.weights if weight.name != "rate"]
     for weight, value in zip(own, learnt, strict=True):
         weight.assign(np.asarray(keras.ops.convert_to_numpy(value)))
+
+
+def _gamma(params: Params) -> float:
+    # Trials of earlier versions have none.
+    return float(params.get("imbalance.focal_gamma", 0.0))
 
 
 def _with_head(

@@ -10,7 +10,14 @@ from automl_img.trials import Params
 
 # What a graph reads from variables: whether there is any shapes it, how much does not.
 VARIABLES = frozenset(
-    ("head.dropout", "regularization.l1", "regularization.l2", "optimizer.weight_decay")
+    (
+        "head.dropout",
+        "imbalance.class_weights",
+        "imbalance.focal_gamma",
+        "optimizer.weight_decay",
+        "regularization.l1",
+        "regularization.l2",
+    )
 )
 # What the trainer does outside of the graph, or what is a variable in every graph.
 OUTSIDE = frozenset(
@@ -19,6 +26,7 @@ OUTSIDE = frozenset(
         "early_stopping.patience",
         "fine_tune.head_epochs",
         "fine_tune.rate_factor",
+        "imbalance.oversampling",
         "label_smoothing",
         "optimizer.learning_rate",
         "optimizer.schedule",

@@ -56,7 +56,7 @@ class Card:
 
     @cached_property
     def usable(self) -> tuple[TrialRecord, ...]:
-        """Trials that reached a validation accuracy."""
+        """Trials that were validated."""
         return tuple(trial for trial in self.trials if trial.best is not None)
 
     @cached_property
@@ -75,15 +75,13 @@ class Card:
 
     @cached_property
     def best_trial(self) -> TrialRecord | None:
-        """The search trial of the winner; without a winner, the best by validation accuracy."""
+        """The search trial of the winner; without a winner, the best one."""
         if self.winner is not None:
             for trial in self.usable:
                 if trial.number == self.winner.number:
                     return trial
         ended = self.finished or self.usable
-        return max(
-            ended, key=lambda trial: (validation_accuracy(trial), -trial.number), default=None
-        )
+        return max(ended, key=lambda trial: (reached(trial), -trial.number), default=None)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -92,8 +90,14 @@ class Card:
         return self.test.class_names if self.test else ()
 
 
+def reached(trial: TrialRecord) -> float:
+    """What the search compared a usable trial by, see ``Search.measure``; -1 for others."""
+    found = trial.best.objective if trial.best else None
+    return -1.0 if found is None else found
+
+
 def validation_accuracy(trial: TrialRecord) -> float:
-    """The best validation accuracy of a usable trial; -1 for others."""
+    """The validation accuracy of a usable trial in its best epoch; -1 for others."""
     accuracy = trial.best.val_accuracy if trial.best else None
     return -1.0 if accuracy is None else accuracy
 

@@ -74,6 +74,11 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
+def sentence_case(text: str) -> str:
+    """With its first letter in upper case, the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def axis(title: str, **more: Any) -> dict[str, Any]:
     """An axis with a title that never falls over its labels."""
     return {"title": {"text": title, "standoff": 10}, "automargin": True, **more}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from automl_img.metrics import NAMES
 from automl_img.runs import Predictions
 from automl_img.trials import EpochResult, Params
 
@@ -120,6 +121,13 @@ class Search:
     reduction_factor: int | None = None
     rungs: tuple[int, ...] = ()
     dimensions: tuple[Dimension, ...] = ()
+    objectives: tuple[str, ...] = ()
+
+    @property
+    def measure(self) -> str:
+        """What its trials are compared by, "validation accuracy"."""
+        scores = [NAMES[name] for name in self.objectives if name in NAMES]
+        return f"validation {[*scores, NAMES['val_accuracy']][0]}"
 
     @classmethod
     def read(cls, value: dict[str, Any]) -> Search:
@@ -133,6 +141,7 @@ class Search:
             reduction_factor=value.get("reduction_factor"),
             rungs=tuple(int(rung) for rung in value.get("rungs") or ()),
             dimensions=tuple(Dimension.read(item) for item in dimensions),
+            objectives=tuple(map(str, value.get("objectives") or ())),
         )
 
 
@@ -143,7 +152,7 @@ class Winner:
     Attributes:
         retrained: False where there was no time for that, so that it is the model of its trial.
         reason: why it won, to follow "as"; empty where that was not recorded.
-        accuracies: validation accuracy from each seed, by the number of the trial.
+        scores: what each seed reached on the validation images, by the number of the trial.
         serving: what the exported model costs, where that was measured.
     """
 
@@ -156,7 +165,7 @@ class Winner:
     history: tuple[EpochResult, ...] = ()
     retrained: bool = True
     reason: str = ""
-    accuracies: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    scores: dict[int, tuple[float, ...]] = field(default_factory=dict)
     serving: dict[str, float] = field(default_factory=dict)
 
     @classmethod
@@ -171,9 +180,9 @@ class Winner:
             history=tuple(EpochResult(**epoch) for epoch in known_epochs(value.get("history"))),
             retrained=value.get("retrained") is not False,
             reason=str(value.get("reason") or ""),
-            accuracies={
+            scores={
                 int(number): tuple(map(float, each))
-                for number, each in (value.get("accuracies") or {}).items()
+                for number, each in (value.get("scores") or {}).items()
             },
             serving={name: float(n) for name, n in (value.get("serving") or {}).items()},
         )

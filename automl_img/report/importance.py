@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automl_img.report.card import Card, validation_accuracy
+from automl_img.report.card import Card, reached
 from automl_img.report.facts import Dimension
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ class Importance:
 def importances(card: Card, seed: int = 0) -> list[Importance]:
     """Importance of the searched hyperparameters, highest first; empty when nothing is to be told.
 
-    Stopped trials count with their best accuracy: among survivors alone the ranking can turn over,
-    because what makes a trial bad was stopped with it.
+    Stopped trials count with the best that they reached: among survivors alone the ranking can turn
+    over, because what makes a trial bad was stopped with it.
 
     Source: S. Watanabe et al., PED-ANOVA, IJCAI 2023, https://arxiv.org/abs/2304.10255.
     """
@@ -99,7 +99,7 @@ def _frozen_trials(card: Card) -> list[FrozenTrial]:
         trials.append(
             create_trial(
                 state=TrialState.COMPLETE,
-                value=validation_accuracy(trial),
+                value=reached(trial),
                 params=params,
                 distributions=distributions,
             )

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from automl_img.report.blocks import Figure
-from automl_img.report.card import Card, validation_accuracy
+from automl_img.report.card import Card, reached
 from automl_img.report.drawing import BLUE, DASH, GREY, ORANGE, label, line, number, significant
 from automl_img.report.facts import Dimension
 from automl_img.trials import TrialRecord
 
 
 def parallel_coordinates(card: Card, dimensions: list[Dimension], all_of_them: int) -> Figure:
-    """One line a trial over ``dimensions``, the first of ``all_of_them``, to its accuracy."""
-    ranked = sorted(card.usable, key=validation_accuracy, reverse=True)
+    """One line a trial over ``dimensions``, the first of ``all_of_them``, to what it reached."""
+    ranked = sorted(card.usable, key=reached, reverse=True)
     best = card.best_trial
     top = [trial for trial in ranked[: max(2, len(ranked) // 5)] if trial != best]
     rest = [trial for trial in ranked if trial not in top and trial != best]
-    accuracies = [validation_accuracy(trial) for trial in ranked]
-    span = (min(accuracies), max(accuracies))
+    values = [reached(trial) for trial in ranked]
+    span = (min(values), max(values))
     groups = [
         ("other trials", rest, GREY, 1.0, "solid"),
         ("best fifth", top, BLUE, 1.8, "solid"),
@@ -29,7 +29,9 @@ def parallel_coordinates(card: Card, dimensions: list[Dimension], all_of_them: i
     names = [label(_short(d.name), 16) for d in dimensions]
     notes = [note for x, d in enumerate(dimensions) for note in _scale(x, d)]
     notes += _ends(len(dimensions), number(span[0]), number(span[1]))
-    caption = "One line a trial, from its hyperparameters to its validation accuracy at the right. "
+    caption = (
+        f"One line a trial, from its hyperparameters to its {card.search.measure} at the right. "
+    )
     caption += "A gap means that the hyperparameter did not apply to the trial. "
     if all_of_them > len(dimensions):
         caption += f"The first {len(dimensions)} of {all_of_them} hyperparameters."
@@ -42,7 +44,7 @@ def parallel_coordinates(card: Card, dimensions: list[Dimension], all_of_them: i
         {
             "xaxis": {
                 "tickvals": places,
-                "ticktext": [*names, "accuracy"],
+                "ticktext": [*names, card.search.measure.removeprefix("validation ")],
                 "range": [-0.35, len(dimensions) + 0.35],
                 "side": "top",
                 "automargin": True,
@@ -79,11 +81,11 @@ def _polylines(
     for trial in trials:
         own = [d.position(trial.params.get(d.name)) for d in dimensions]
         reach = span[1] - span[0]
-        own.append((validation_accuracy(trial) - span[0]) / reach if reach > 0 else 0.5)
+        own.append((reached(trial) - span[0]) / reach if reach > 0 else 0.5)
         x += [*range(len(own)), None]
         y += [None if place is None else round(place, 4) for place in own] + [None]
         shown = [significant(trial.params.get(d.name, DASH)) for d in dimensions]
-        texts = [*shown, number(validation_accuracy(trial))]
+        texts = [*shown, number(reached(trial))]
         who += [f"trial {trial.number}: {label(text)}" for text in texts] + [None]
     trace = line(x, y, name, colour, dash=dash, text=who, hovertemplate="%{text}<extra></extra>")
     trace["line"]["width"] = width

@@ -5,11 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from automl_img.metrics import NAMES
 from automl_img.report.card import Card, validation_accuracy
 from automl_img.report.drawing import counted, duration, percent, significant
 from automl_img.report.statistics import wilson
 from automl_img.trials import Params, TrialState
 
+# In ``test.json``.
+_TEST_SCORES = {
+    NAMES["val_balanced_accuracy"]: "balanced_accuracy",
+    NAMES["val_macro_f1"]: "macro_f1",
+    NAMES["val_auc"]: "roc_auc",
+    NAMES["val_loss"]: "log_loss",
+}
 # Said first, in this order, where the winner has them; the rest is in the table of trials.
 _KEY_PARAMS = ("optimizer.learning_rate", "learning_rate", "optimizer.name", "batch_size")
 
@@ -26,6 +34,8 @@ class Verdict:
         winner: family and key hyperparameters, as a phrase; empty for "none".
         effort: what the search took, as a sentence.
         caution: why to trust it less than it looks; empty for a test.
+        aim: what the search aimed at, where that is not the accuracy, and its value on the test
+            images, as a phrase; else empty.
         epochs_run, epochs_full: epochs trained, and epochs had no rung stopped a trial.
     """
 
@@ -39,6 +49,7 @@ class Verdict:
     caution: str
     epochs_run: int
     epochs_full: int | None
+    aim: str = ""
 
     @property
     def line(self) -> str:
@@ -51,7 +62,8 @@ class Verdict:
         if self.images:
             known.append(counted(self.images, "image"))
         text = f"{self.kind.capitalize()} accuracy {self.accuracy:.3f}"
-        return text + (f" ({', '.join(known)})" if known else "")
+        text += f" ({', '.join(known)})" if known else ""
+        return f"{text}, {self.aim}" if self.aim else text
 
 
 def verdict(card: Card) -> Verdict:
@@ -62,7 +74,8 @@ def verdict(card: Card) -> Verdict:
     if card.test is not None:
         low, high = card.test.interval
         accuracy, images = card.test.accuracy, card.test.images
-        return Verdict("test", accuracy, low, high, images, winner, effort, "", run, full)
+        aim = _aim(card.search.measure.removeprefix("validation "), card.test.values)
+        return Verdict("test", accuracy, low, high, images, winner, effort, "", run, full, aim)
     best = card.best_trial
     if best is None:
         caution = _why_nothing(card)
@@ -92,6 +105,13 @@ def epochs_spent(card: Card) -> tuple[int, int | None]:
 def family(params: Params) -> str:
     """The family of a model, "cnn"; "model" where it is not told."""
     return str(params.get("backbone") or params.get("backbone.name") or "model")
+
+
+def _aim(measure: str, scores: dict[str, Any]) -> str:
+    value = scores.get(_TEST_SCORES.get(measure, ""))
+    if value is None:
+        return ""
+    return f"log loss {value:.3f}" if measure == NAMES["val_loss"] else f"{measure} {value:.3f}"
 
 
 def _winner_phrase(card: Card) -> str:

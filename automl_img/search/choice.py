@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from automl_img.errors import SearchError
+from automl_img.metrics import NAMES
 from automl_img.search.rungs import REDUCTION_FACTOR, ladder_of, warmup_of
 from automl_img.trials import TrialRecord, TrialState, reached
 
@@ -17,14 +18,15 @@ _Z = 1.96
 _MUCH_CHEAPER = 0.9
 # What a trial reached before says nothing yet.
 _FEWEST_EPOCHS = 3
-# bool (images,): which validation images a trial had right; None where that was not kept.
-Right = Callable[[TrialRecord], np.ndarray | None]
+# The variance of the difference of the mean scores of two groups of trials that comes from the
+# images, see ``automl_img.evaluation.intervals``; None where their predictions were not kept.
+Drawn = Callable[[Sequence[TrialRecord], Sequence[TrialRecord]], float | None]
 
 
 def rank(records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Trials with a validation accuracy, the best first; among equals the lower loss, then the
-    smaller model, then the earlier trial. Stopped and interrupted trials count as others do; those
-    that failed on the way come last, since they would fail again.
+    """Trials that were validated, the best by the objective first; among equals the lower loss,
+    then the smaller model, then the earlier trial. Stopped and interrupted trials count as others
+    do; those that failed on the way come last, since they would fail again.
 
     Raises:
         SearchError: there is none.
@@ -57,28 +59,32 @@ class Choice:
     Attributes:
         trials: those that may win, the winner first.
         reason: a sentence.
-        accuracies: validation accuracy from each seed, by number of the trial.
+        scores: on the validation images, from each seed, by number of the trial.
     """
 
     trials: tuple[TrialRecord, ...]
     reason: str
-    accuracies: dict[int, tuple[float, ...]]
+    scores: dict[int, tuple[float, ...]]
 
 
 def choose(
-    records: Sequence[TrialRecord], images: int, right: Right = lambda trial: None
+    records: Sequence[TrialRecord],
+    images: int,
+    drawn: Drawn = lambda ones, others: None,
+    objective: str = "val_accuracy",
 ) -> Choice:
     """The winner by the mean over the seeds; where two cannot be told apart, the cheaper one.
 
     Two are told apart if the difference of their means is more than 1.96 standard errors, which
     sum the variance between seeds and that of the images drawn anew. The latter is paired, as all
-    predict the same images; where it is not known which of them a trial had right, it is not, and
-    so rather too large. A training that did not come to its end is no seed. Where no finalist was
+    predict the same images; where the predictions are not known, it is not, and so rather too
+    large. A training that did not come to its end is no seed. Where no finalist was
     trained again, the single results decide.
 
     Args:
         images: validation images.
-        right: which of them a trial had right after its best epoch.
+        drawn: the variance that comes from the images.
+        objective: that the trials were compared by.
 
     Raises:
         SearchError: no trial is usable.
@@ -90,19 +96,18 @@ def choose(
             root = record.number if record.repeat_of is None else record.repeat_of
             runs.setdefault(root, []).append(record)
     repeated = [record for record in ranked if len(runs.get(record.number, ())) > 1]
-    accuracies = {record.number: _accuracies(runs[record.number]) for record in repeated}
+    scores = {record.number: _scores(runs[record.number]) for record in repeated}
+    what = f"validation {NAMES[objective]}"
     whole = [record for record in ranked if record.number in runs and record.origin != "probe"]
     # Where the time did not last for repeats of the best, those of others say nothing of it.
     if len(repeated) < 2 or whole[0] not in repeated:
-        return _cut_but_ahead(ranked) or Choice(
-            tuple(ranked), "it has the best validation accuracy", accuracies
-        )
-    means = {number: float(np.mean(values)) for number, values in accuracies.items()}
+        return _cut_but_ahead(ranked) or Choice(tuple(ranked), f"it has the best {what}", scores)
+    means = {number: float(np.mean(values)) for number, values in scores.items()}
     best, second, *others = sorted(repeated, key=lambda record: -means[record.number])
-    error = _standard_error(runs[best.number], runs[second.number], images, right)
+    error = _standard_error(runs[best.number], runs[second.number], images, drawn)
     ahead = means[best.number] - means[second.number]
-    seeds = len(accuracies[best.number])
-    reason = f"it has the best mean validation accuracy of {seeds} seeds"
+    seeds = len(scores[best.number])
+    reason = f"it has the best mean {what} of {seeds} seeds"
     if ahead <= _Z * error and _cheaper(second, best):
         reason = (
             f"it cannot be told apart from trial {best.number} ({ahead:.3f} behind in the mean of "
@@ -110,7 +115,7 @@ def choose(
         )
         best, second = second, best
     rest = [record for record in ranked if record not in (best, second, *others)]
-    return Choice((best, second, *others, *rest), reason, accuracies)
+    return Choice((best, second, *others, *rest), reason, scores)
 
 
 def _cut_but_ahead(ranked: Sequence[TrialRecord]) -> Choice | None:
@@ -147,28 +152,18 @@ def has_begun(epochs: int, of_the_best: int) -> bool:
 
 
 def _standard_error(
-    one: Sequence[TrialRecord], other: Sequence[TrialRecord], images: int, right: Right
+    one: Sequence[TrialRecord], other: Sequence[TrialRecord], images: int, drawn: Drawn
 ) -> float:
     """Of the difference of two means, each over the seeds of one trial."""
-    between = [float(np.var(_accuracies(runs), ddof=1)) / len(runs) for runs in (one, other)]
-    shares = [_shares_of_right(runs, right) for runs in (one, other)]
-    known = [share for share in shares if share is not None]
-    if len(known) == 2 and images > 1:
-        drawn = float(np.var(known[0] - known[1], ddof=1)) / images
-    else:
-        means = [float(np.mean(_accuracies(runs))) for runs in (one, other)]
-        drawn = sum(mean * (1 - mean) for mean in means) / max(images, 1)
-    return math.sqrt(sum(between) + drawn)
+    between = [float(np.var(_scores(runs), ddof=1)) / len(runs) for runs in (one, other)]
+    of_images = drawn(one, other) if images > 1 else None
+    if of_images is None:
+        means = [float(np.mean(_scores(runs))) for runs in (one, other)]
+        of_images = sum(mean * (1 - mean) for mean in means) / max(images, 1)
+    return math.sqrt(sum(between) + of_images)
 
 
-def _shares_of_right(runs: Sequence[TrialRecord], right: Right) -> np.ndarray | None:
-    """For each image the share of the seeds that had it right; None where one is not known."""
-    found = [right(run) for run in runs]
-    known = [each for each in found if each is not None]
-    return np.mean(known, axis=0) if len(known) == len(found) else None
-
-
-def _accuracies(runs: Sequence[TrialRecord]) -> tuple[float, ...]:
+def _scores(runs: Sequence[TrialRecord]) -> tuple[float, ...]:
     return tuple(reached(run.epochs) for run in runs)
 
 
@@ -186,6 +181,6 @@ def _cheaper(one: TrialRecord, other: TrialRecord) -> bool:
 
 def _place(record: TrialRecord) -> tuple[float, ...]:
     """For sorting, the best first."""
-    accuracy, loss = record.best.quality if record.best else (0.0, 0.0)
+    score, loss = record.best.quality if record.best else (0.0, 0.0)
     failed = record.state is TrialState.FAILED
-    return failed, -accuracy, -loss, float(record.parameters or 0), float(record.number)
+    return failed, -score, -loss, float(record.parameters or 0), float(record.number)

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from automl_img.evaluation.ensemble import greedy
+from automl_img.evaluation.ensemble import average, greedy
+from automl_img.metrics import accuracy
 from automl_img.models.ensemble import ensemble_model
 from automl_img.runs import Run
 from automl_img.search.choice import rank
@@ -17,7 +18,7 @@ from automl_img.training import checkpoint
 from automl_img.training.final import best_of_trial
 from automl_img.trials import TrialRecord, reached
 
-# Of the best accuracy, that a member must reach.
+# Of what the best one reached, that a member must reach.
 _LEAST = 0.9
 
 
@@ -52,8 +53,9 @@ def find_ensemble(run: Run, specs: Specs, labels: np.ndarray, most: int) -> Ense
     """The best average, on the validation images, of at most ``most`` trials; None where nothing is
     better than the best of them alone.
 
-    Trials take part whose weights are still there and whose accuracy is at least 0.9 of the best
-    one: a worse one turns a few validation images by chance, and spoils the probabilities. See
+    "Best" is by the objective of the search. Trials take part whose weights are still there and who
+    reach at least 0.9 of the best one: a worse one turns a few validation images by chance, and
+    spoils the probabilities. See
     ``automl_img.evaluation.ensemble``.
 
     Args:
@@ -72,13 +74,15 @@ def find_ensemble(run: Run, specs: Specs, labels: np.ndarray, most: int) -> Ense
             offered.append((record, predictions))
     if len(offered) < 2:
         return None
-    chosen = greedy([probabilities for _, probabilities in offered], labels, most)
+    predicted = [probabilities for _, probabilities in offered]
+    chosen = greedy(predicted, labels, most, specs.settings.objectives[0].name)
     if len(chosen.members) < 2:
         return None
     members = tuple(offered[place][0] for place in chosen.members)
     weights = tuple(chosen.weights[place] for place in chosen.members)
     classifiers = _classifiers(specs, members)
-    return Ensemble(members, weights, chosen.accuracy, ensemble_model(classifiers, weights))
+    reached_together = accuracy(average(predicted, chosen.weights), labels)
+    return Ensemble(members, weights, reached_together, ensemble_model(classifiers, weights))
 
 
 def _classifiers(specs: Specs, members: Sequence[TrialRecord]) -> list[Any]:

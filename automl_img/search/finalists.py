@@ -58,7 +58,7 @@ def finish(
     steps = _Steps(specs, spending, listener)
     done = final.done(specs.run)
     if "test" in done:
-        why = {"reason": choice.reason, "accuracies": _by_number(choice)}
+        why = {"reason": choice.reason, "scores": _by_number(choice)}
         specs.run.write_json("winner.json", {**(specs.run.read_json("winner.json") or {}), **why})
     for step in wanted:
         if step in done:
@@ -209,14 +209,14 @@ def keep_winner(
             # Where the time was up, it is the model of the trial.
             "retrained": again.stop_reason != "budget",
             "reason": choice.reason,
-            "accuracies": _by_number(choice),
+            "scores": _by_number(choice),
             "serving": serving,
         },
     )
 
 
 def _by_number(choice: Choice) -> dict[str, tuple[float, ...]]:
-    return {str(number): each for number, each in choice.accuracies.items()}
+    return {str(number): each for number, each in choice.scores.items()}
 
 
 def evaluate(specs: Specs, test: TestImages, classifier: Any) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 
 import numpy as np
 
 from automl_img.errors import SearchError
+from automl_img.evaluation.intervals import variance_of_difference
 from automl_img.events import Listener, Notice, Phase
 from automl_img.search import final
 from automl_img.search.choice import Choice, choose, rank
@@ -187,16 +188,28 @@ class Retraining:
     def _chosen(self) -> Choice:
         if self.choice is None:
             self._begins()
-            self.choice = choose(self._records(), len(self._labels), self._right)
+            self.choice = choose(self._records(), len(self._labels), self._drawn, self._objective)
             self.done = final.retrained(self._specs.run, self.choice.trials)
         return self.choice
 
-    def _right(self, trial: TrialRecord) -> np.ndarray | None:
+    @property
+    def _objective(self) -> str:
+        return self._specs.settings.objectives[0].name
+
+    def _drawn(self, ones: Sequence[TrialRecord], others: Sequence[TrialRecord]) -> float | None:
+        """See ``automl_img.search.choice``."""
+        found = [[self._predicted(trial) for trial in side] for side in (ones, others)]
+        known = [[each for each in side if each is not None] for side in found]
+        if [len(side) for side in known] != [len(ones), len(others)]:
+            return None
+        return variance_of_difference(self._objective, self._labels, known[0], known[1])
+
+    def _predicted(self, trial: TrialRecord) -> np.ndarray | None:
         run = self._specs.run
         found = checkpoint.validation_of(run.trial_folder(trial.number))
         if found is None and (kept := run.read_predictions(predictions_of(trial))) is not None:
             found = kept.probabilities
-        return None if found is None else found.argmax(axis=1) == self._labels
+        return found
 
     def ask(self) -> Suggestion | None:
         self._chosen()

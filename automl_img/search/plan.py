@@ -25,6 +25,7 @@ from automl_img.search.advice import advice, misfits
 from automl_img.search.forecast import Candidate, Course, simulate
 from automl_img.search.hardware import Resources, share
 from automl_img.search.measuring import Measuring
+from automl_img.search.objective import decided
 from automl_img.search.proposals import FOR_PROBES
 from automl_img.search.reserve import MEMBER, Reserve, gains_from_cores, seconds_alone
 from automl_img.search.rungs import Rungs
@@ -116,10 +117,11 @@ def plan_search(settings: SearchSettings, listener: Listener = ignore) -> Plan:
         SearchError: no configuration can be trained on this machine.
     """
     preset = read_preset(find_preset(settings.space))
-    space = build_space(settings.space, preset, declared(), settings.search, settings.fix)
+    space = build_space(settings.space, preset, declared(), settings.search, settings.fixed)
     resources = share(settings.workers, settings.gpus_per_trial)
     weights = weights_of_space(space, settings.weights_dir)
     prepared = prepare(settings, listener)
+    settings = decided(settings, prepared)
     # The search will find what was kept by then.
     began = time.perf_counter()
     prepare(settings)

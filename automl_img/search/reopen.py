@@ -89,7 +89,7 @@ def space_of(run: Run, settings: SearchSettings) -> SearchSpace:
             space = build_space(str(path), read_preset(path), declared(), {}, {})
         else:
             preset = read_preset(find_preset(settings.space))
-            space = build_space(settings.space, preset, declared(), settings.search, settings.fix)
+            space = build_space(settings.space, preset, declared(), settings.search, settings.fixed)
     except SpaceError as error:
         raise RunError(f"the run {run.name} cannot go on: {error}") from None
     if describe_space(space) != run.info["search"].get("dimensions"):

@@ -91,7 +91,7 @@ class Rungs:
                 if rung <= warmup or self._too_early(ladder, rung):
                     continue
                 if len(record.epochs) >= rung and record.origin not in ("probe", "repeat"):
-                    reached = [result.val_accuracy or 0.0 for result in record.epochs[:rung]]
+                    reached = [result.objective or 0.0 for result in record.epochs[:rung]]
                     costs = self._as_costs(max(reached), record.serving)
                     self._keep(record.number, ladder, rung, costs)
 

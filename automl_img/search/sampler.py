@@ -160,13 +160,13 @@ class Sampler:
         return Suggestion(number, params, own_seed(self.seed, number), origin)
 
     def report(self, number: int, result: EpochResult) -> None:
-        """Keep the validation accuracy of one epoch in its study; of others than its own trials
+        """Keep the objective of one epoch in its study; of others than its own trials
         nothing is kept."""
         # What was reported before its checkpoint was read comes again.
         new = result.epoch > self._reported.get(number, 0)
-        if number in self._running and result.val_accuracy is not None and new:
+        if number in self._running and result.objective is not None and new:
             family, trial = self._running[number]
-            self._arms[family].report(trial, result.val_accuracy, result.epoch)
+            self._arms[family].report(trial, result.objective, result.epoch)
 
     def tell(self, record: TrialRecord) -> None:
         """Keep how a trial ended: complete with its best value, pruned, or failed."""

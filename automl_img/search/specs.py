@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +66,6 @@ class Specs:
             rows=str(self.run.path / ROWS),
             train_on_all=False,
             class_names=prepared.class_names,
-            class_weights=self._class_weights(("train",)),
             flips=prepared.flips,
             folder=str(self.run.trial_folder(trial.number)),
             weights=self.weights.get(weights),
@@ -75,6 +73,7 @@ class Specs:
             feature_bytes=settings.feature_bytes,
             precision=self.resources.precision_of(str(trial.params["backbone"])),
             on_gpu=self.resources.gpus_per_trial > 0,
+            objective=settings.objectives[0].name,
             timeout=settings.timeout,
             deadline=deadline,
             # There may be no time to train the winner again; an ensemble needs no training.
@@ -111,7 +110,6 @@ class Specs:
             self.of(winner, deadline),
             train_on_all=True,
             max_epochs=self.settings.max_epochs if cut else best.epoch,
-            class_weights=self._class_weights(("train", "validation")),
             learning_rates=rates,
             keeps_best=False,
             measures=(),
@@ -143,14 +141,6 @@ class Specs:
     def graph(self, params: Params) -> str:
         """The signature of the graph that a trial with ``params`` needs."""
         return signature(params, self.prepared.flips, self.prepared.channels)
-
-    def _class_weights(self, parts: Sequence[str]) -> tuple[float, ...]:
-        """Balanced over ``parts``: images / (classes x images of the class), mean 1 an image."""
-        if self.settings.class_weights == "none":
-            return ()
-        counts = np.sum([self.prepared.class_counts[part] for part in parts], axis=0, dtype=float)
-        weights = counts.sum() / (len(counts) * np.maximum(counts, 1))
-        return tuple(float(weight) for weight in weights)
 
 
 def predictions_of(trial: TrialRecord) -> str:

@@ -19,6 +19,7 @@ from automl_img.search.hardware import share
 from automl_img.search.history import resolve
 from automl_img.search.inputs import run_info
 from automl_img.search.lock import only_driver
+from automl_img.search.objective import decided
 from automl_img.search.reopen import (
     check_data,
     check_unfinished,
@@ -71,7 +72,7 @@ def search(
     _prepare_environment()
     asked = check(settings, data)
     space = build_space(
-        asked.space, read_preset(find_preset(asked.space)), declared(), asked.search, asked.fix
+        asked.space, read_preset(find_preset(asked.space)), declared(), asked.search, asked.fixed
     )
     if asked.name is not None:
         check_free(Path(asked.out), asked.name)
@@ -79,6 +80,7 @@ def search(
     resources = share(asked.workers, asked.gpus_per_trial)
     weights = weights_of_space(space, asked.weights_dir)
     prepared = prepare(asked, listener)
+    asked = decided(asked, prepared, listener)
     if asked.space == "cnn" and prepared.image_size > _SMALL_IMAGES:
         listener(Notice("--space pretrained usually beats the space cnn on photos of this size"))
     needed = needed_bytes(asked, prepared, weights, resources)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import numpy as np
 
 from automl_img.data.batches import Batches
 from automl_img.training.watchdog import WATCHDOG
@@ -18,13 +17,7 @@ class TrainingFeed(keras.utils.PyDataset):  # type: ignore[misc]
     (batch,) and, where classes are weighted, float32 (batch,), the weight of each image's class.
     """
 
-    def __init__(
-        self,
-        batches: Batches,
-        epoch: int,
-        class_weights: tuple[float, ...] = (),
-        numbers: range | None = None,
-    ) -> None:
+    def __init__(self, batches: Batches, epoch: int, numbers: range | None = None) -> None:
         """
         Args:
             numbers: of the batches; None takes all of the epoch.
@@ -34,7 +27,6 @@ class TrainingFeed(keras.utils.PyDataset):  # type: ignore[misc]
         self._batches = batches
         self._epoch = epoch
         self._numbers = range(len(batches)) if numbers is None else numbers
-        self._weights = np.asarray(class_weights, dtype=np.float32)
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -42,6 +34,5 @@ class TrainingFeed(keras.utils.PyDataset):  # type: ignore[misc]
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         WATCHDOG.progress()
         images, labels = self._batches.batch(self._epoch, self._numbers[index])
-        if not len(self._weights):
-            return images, labels
-        return images, labels, self._weights[labels]
+        weights = self._batches.class_weights
+        return (images, labels) if weights is None else (images, labels, weights[labels])

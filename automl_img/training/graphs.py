@@ -83,7 +83,7 @@ def key_of(
     """The key for ``params``. On pooled features the backbone is not in the graph any more, so all
     backbones with as many features share one."""
     if kept is not None:
-        inside = ("head.", "optimizer.", "regularization.")
+        inside = ("head.", "imbalance.", "optimizer.", "regularization.")
         own = {name: value for name, value in params.items() if name.startswith(inside)}
         if len(kept) > 1:
             own |= {name: value for name, value in params.items() if "backbone" in name}

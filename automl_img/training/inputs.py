@@ -41,6 +41,11 @@ class TrialImages:
         if spec.train_on_all:
             self.validation = self.validation[:0]
 
+    @property
+    def labels_to_validate(self) -> Array:
+        """Labels of the validation images, in their order."""
+        return self.labels[self.validation]
+
     def facts(self, spec: TrialSpec) -> ImageFacts:
         size, channels = self.images.shape[1], self.images.shape[3]
         return ImageFacts(size, channels, len(spec.class_names), spec.flips)
@@ -105,6 +110,30 @@ def inputs_of(
     return PixelInputs(spec, data), refusal
 
 
+def batches_of(
+    spec: TrialSpec, images: Any, labels: Array, rows: Array, batch_size: int | None = None
+) -> Batches:
+    """The training batches of a trial.
+
+    Args:
+        images: (rows, ...), pixels or features.
+        labels: int64, of each row of ``images``.
+        rows: int64, those to train on.
+        batch_size: None takes that of the trial.
+    """
+    params = spec.params
+    return Batches(
+        images,
+        labels,
+        rows,
+        batch_size or int(params["batch_size"]),
+        spec.seed,
+        # Trials of earlier versions have neither.
+        weighting=float(params.get("imbalance.class_weights", 0.0)),
+        oversampling=float(params.get("imbalance.oversampling", 0.0)),
+    )
+
+
 class PixelInputs:
     """Images; see ``Inputs``."""
 
@@ -115,8 +144,7 @@ class PixelInputs:
     def __init__(self, spec: TrialSpec, data: TrialImages) -> None:
         self._data = data
         rows = np.concatenate(data.parts)
-        size = int(spec.params["batch_size"])
-        self._batches = Batches(data.images, data.labels, rows, size, spec.seed)
+        self._batches = batches_of(spec, data.images, data.labels, rows)
 
     def batches(self, epoch: int) -> Batches:
         return self._batches
@@ -165,8 +193,7 @@ class FeatureInputs:
         parts = self._latest
         labels = self._data.labels[np.concatenate(self._data.parts)]
         features = parts[0] if len(parts) == 1 else Joined(parts)
-        size = int(self._spec.params["batch_size"])
-        return Batches(features, labels, np.arange(len(labels)), size, self._spec.seed)
+        return batches_of(self._spec, features, labels, np.arange(len(labels)))
 
     def validation(self) -> tuple[Any, Array]:
         return self._validation, np.arange(len(self._data.validation))

@@ -17,7 +17,7 @@ from automl_img.models.augment import amounts, augmentation
 from automl_img.models.network import ImageFacts, frozen_part, training_model
 from automl_img.training.costs import StepCost
 from automl_img.training.graphs import GraphCache, key_of
-from automl_img.training.inputs import TrialImages
+from automl_img.training.inputs import TrialImages, batches_of
 from automl_img.training.peak import forget_peak, peak_bytes
 from automl_img.training.steps import Steps
 from automl_img.training.work import phase_work
@@ -59,7 +59,7 @@ def measure_step(spec: TrialSpec, graphs: GraphCache) -> StepCost:
         labels, rows = labels[some], np.arange(len(rows)) % len(some)
         kept = images.shape[1:]
     size = int(params["batch_size"])
-    batches = Batches(images, labels, rows, size, spec.seed)
+    batches = batches_of(spec, images, labels, rows)
     began = time.perf_counter()
     steps = graphs.get(
         key_of(params, facts, spec.weights, kept, spec.precision),
@@ -67,9 +67,9 @@ def measure_step(spec: TrialSpec, graphs: GraphCache) -> StepCost:
     )
     built = time.perf_counter() - began
     start = _seconds(lambda: steps.model.start(params, spec.seed))
-    first = _seconds(lambda: steps.train(batches, 0, range(1), spec.class_weights))
+    first = _seconds(lambda: steps.train(batches, 0, range(1)))
     each = _steady(spec, steps, batches)
-    few = Batches(images, labels, rows, max(1, size // 4), spec.seed)
+    few = batches_of(spec, images, labels, rows, max(1, size // 4))
     fixed = _intercept(few.batch_size, _steady(spec, steps, few), batches.batch_size, each)
     most = _VALIDATION_BATCH if kept is None else _VALIDATION_FEATURES
     chosen = rows[: min(most, len(data.validation) or len(rows))]
@@ -123,8 +123,7 @@ def _steady(spec: TrialSpec, steps: Steps, batches: Batches) -> float:
 
 
 def _of_steps(spec: TrialSpec, steps: Steps, batches: Batches, count: int) -> float:
-    weights = spec.class_weights
-    return _seconds(lambda: steps.train(batches, 0, range(count), weights)) / count
+    return _seconds(lambda: steps.train(batches, 0, range(count))) / count
 
 
 def _intercept(few: int, few_seconds: float, many: int, many_seconds: float) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from automl_img import metrics
 from automl_img.data.batches import evaluation_batches
 
 EVALUATION_BATCH = 128
@@ -31,17 +32,23 @@ def predict_rows(
     return np.concatenate(parts).astype(np.float32)
 
 
-def loss_and_accuracy(
-    probabilities: np.ndarray, labels: np.ndarray
-) -> tuple[float | None, float | None]:
-    """(mean cross-entropy in nats, share of right predictions); None where there is no image.
+def validated(
+    probabilities: np.ndarray, labels: np.ndarray, objective: str
+) -> dict[str, float | None]:
+    """Fields of ``EpochResult`` that validation images give; None where there is no image.
 
     Args:
         probabilities: (images, classes).
         labels: int64 (images,).
+        objective: see ``automl_img.metrics.score``.
     """
     if not len(probabilities):
-        return None, None
-    chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    loss = float(-np.log(np.maximum(chosen, 1e-12)).mean())
-    return loss, float((probabilities.argmax(axis=1) == labels).mean())
+        return {"val_loss": None, "val_accuracy": None}
+    found: dict[str, float | None] = {
+        "val_loss": metrics.log_loss(probabilities, labels),
+        "val_accuracy": metrics.accuracy(probabilities, labels),
+    }
+    # Numbers that are none have no order.
+    if objective != "val_accuracy" and np.isfinite(probabilities).all():
+        found["score"] = metrics.score(objective, probabilities, labels)
+    return found

@@ -36,15 +36,9 @@ class Steps:
         self.model = model
         self._compiled: dict[Any, Callable[..., Any]] = {}
 
-    def train(
-        self, batches: Batches, epoch: int, numbers: range, class_weights: tuple[float, ...]
-    ) -> tuple[float, float]:
-        """Mean loss and accuracy over the batches ``numbers`` of ``epoch``.
-
-        Args:
-            class_weights: one a class, or empty.
-        """
-        feed = TrainingFeed(batches, epoch, class_weights, numbers)
+    def train(self, batches: Batches, epoch: int, numbers: range) -> tuple[float, float]:
+        """Mean loss and accuracy over the batches ``numbers`` of ``epoch``."""
+        feed = TrainingFeed(batches, epoch, numbers)
         if keras.backend.backend() != "tensorflow":
             history = self.model.fit(feed, shuffle=False, verbose=0).history
             return history["loss"][-1], history["accuracy"][-1]

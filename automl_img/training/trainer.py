@@ -29,7 +29,7 @@ from automl_img.training.guards import check_finite
 from automl_img.training.inputs import Inputs, TrialImages, inputs_of
 from automl_img.training.pace import Pace
 from automl_img.training.peak import GROWTH
-from automl_img.training.predict import EVALUATION_BATCH, loss_and_accuracy, predict_rows
+from automl_img.training.predict import EVALUATION_BATCH, predict_rows, validated
 from automl_img.training.steps import Steps
 from automl_img.trials import EpochResult, TrialSpec, epochs_since_best
 
@@ -198,19 +198,16 @@ class Trainer:
         self.model.optimizer.learning_rate = rate
         loss, accuracy = self._fit(epoch, rate)
         probabilities = self._validate()
-        labels = self.data.labels[self.data.validation]
-        val_loss, val_accuracy = loss_and_accuracy(probabilities, labels)
-        # Shows what the last step did, after the last training loss.
-        check_finite(val_loss or 0.0, epoch + 1, rate)
         result = EpochResult(
             epoch=epoch + 1,
             loss=loss,
             accuracy=accuracy,
-            val_loss=val_loss,
-            val_accuracy=val_accuracy,
+            **validated(probabilities, self.data.labels_to_validate, self.spec.objective),
             seconds=time.perf_counter() - started,
             learning_rate=rate,
         )
+        # Shows what the last step did, after the last training loss.
+        check_finite(result.val_loss or 0.0, epoch + 1, rate)
         if len(probabilities) and all(result.quality > old.quality for old in self.results):
             checkpoint.save_validation(self.folder, probabilities)
             if self.spec.keeps_best:
@@ -250,7 +247,7 @@ class Trainer:
         means, counts = [], []
         share = len(self.data.validation) / batches.batch_size
         for numbers in self._countdown.steps(len(batches), share):
-            means.append(self._phase.steps.train(batches, epoch, numbers, self.spec.class_weights))
+            means.append(self._phase.steps.train(batches, epoch, numbers))
             counts.append(len(numbers))
             check_finite(means[-1][0], epoch + 1, rate)
         if sum(counts) < len(batches):

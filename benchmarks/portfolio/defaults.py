@@ -110,7 +110,6 @@ def train(
         rows=str(folder / "rows.npz"),
         train_on_all=False,
         class_names=names,
-        class_weights=(),
         flips=True,
         folder=tempfile.mkdtemp(dir=folder),
     )

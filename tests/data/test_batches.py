@@ -55,6 +55,59 @@ def test_fewer_rows_than_a_batch_make_one_batch_of_all() -> None:
     assert sorted(batches.batch(3, 0)[1].tolist()) == ROWS[:5].tolist()
 
 
+RARE = np.repeat(np.arange(4), [30, 12, 6, 2])
+
+
+def drawn(batches: Batches, epoch: int) -> np.ndarray:
+    """Images of each class in an epoch."""
+    return np.bincount(np.concatenate(labels_of(batches, epoch)), minlength=4)
+
+
+@pytest.mark.parametrize(
+    ("power", "expected"), [(0.0, [30, 12, 6, 2]), (0.5, [20, 12, 9, 5]), (1.0, [12, 12, 12, 12])]
+)
+def test_oversampling_draws_rare_classes_as_often_as_its_power_says(
+    power: float, expected: list[int]
+) -> None:
+    batches = Batches(IMAGES, RARE, np.arange(50), 10, seed=0, oversampling=power)
+    assert len(batches) == 5
+    for epoch in range(5):
+        counts = drawn(batches, epoch)
+        assert counts.sum() == 50
+        assert np.abs(counts - expected).max() <= 2
+    assert drawn(batches, 0).tolist() == drawn(batches, 0).tolist()
+
+
+def test_oversampling_shows_every_image_of_a_class_about_equally_often() -> None:
+    batches = Batches(IMAGES, RARE, np.arange(50), 10, seed=0, oversampling=1.0)
+    seen = np.zeros(50, np.int64)
+    for epoch in range(40):
+        for number in range(5):
+            images, labels = batches.batch(epoch, number)
+            rows = images[:, 0, 0, 0]
+            assert np.array_equal(RARE[rows], labels)
+            seen += np.bincount(rows, minlength=50)
+    assert seen.min() > 0
+    # Each class has a quarter of the draws: 12 or 13 an epoch, 500 in all.
+    by_class = np.bincount(RARE, weights=seen)
+    assert np.abs(by_class - 500).max() <= 40
+    assert abs(int(seen[48]) - int(seen[49])) <= 40
+
+
+def test_oversampling_knows_no_class_that_has_no_image_to_train_on() -> None:
+    batches = Batches(IMAGES, RARE, np.flatnonzero(RARE % 2 == 0), 6, seed=0, oversampling=1.0)
+    assert drawn(batches, 0)[[1, 3]].tolist() == [0, 0]
+
+
+def test_class_weights_make_all_classes_count_the_same_and_an_image_one_in_the_mean() -> None:
+    batches = Batches(IMAGES, RARE, np.arange(50), 10, seed=0, weighting=1.0)
+    counts = np.bincount(RARE)
+    assert batches.class_weights is not None
+    assert np.ptp(batches.class_weights * counts) < 1e-5
+    assert (batches.class_weights * counts).sum() == pytest.approx(50)
+    assert Batches(IMAGES, RARE, np.arange(50), 10, seed=0).class_weights is None
+
+
 def test_what_cannot_be_batched_is_refused() -> None:
     with pytest.raises(ValueError, match="0 rows"):
         Batches(IMAGES, LABELS, ROWS[:0], 8, seed=0)

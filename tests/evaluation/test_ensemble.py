@@ -34,7 +34,7 @@ def test_models_that_err_on_different_images_are_combined() -> None:
     chosen = greedy([one, other], LABELS, most=2)
     assert chosen.weights == (0.5, 0.5)
     assert chosen.members == (0, 1)
-    assert chosen.accuracy == 1.0
+    assert chosen.score == 1.0
 
 
 def test_a_model_that_only_hurts_is_left_out() -> None:
@@ -42,7 +42,7 @@ def test_a_model_that_only_hurts_is_left_out() -> None:
     chosen = greedy([bad, good], LABELS, most=2)
     assert chosen.weights == (0.0, 1.0)
     assert chosen.members == (1,)
-    assert chosen.accuracy == 1.0
+    assert chosen.score == 1.0
     assert chosen.log_loss == pytest.approx(-np.log(0.9))
 
 
@@ -52,7 +52,7 @@ def test_a_model_may_be_picked_again_to_count_more() -> None:
     second = sure([0.3, 0.3, 0.3, 0.75, 0.15, 0.8])
     assert scores((first + second) / 2, LABELS)[0] < 1
     chosen = greedy([first, second], LABELS, most=2)
-    assert chosen.accuracy == 1.0
+    assert chosen.score == 1.0
     assert chosen.weights[0] > chosen.weights[1] > 0
 
 
@@ -65,7 +65,7 @@ def test_at_most_so_many_different_models_are_in_it() -> None:
     assert len(found[1].members) == 1
     assert len(found[2].members) == 2
     assert len(found[6].members) > 3
-    assert found[1].accuracy < found[2].accuracy < found[6].accuracy
+    assert found[1].score < found[2].score < found[6].score
 
 
 def test_the_average_that_was_chosen_has_the_accuracy_that_is_told() -> None:
@@ -76,7 +76,7 @@ def test_the_average_that_was_chosen_has_the_accuracy_that_is_told() -> None:
     mean = average(models, chosen.weights)
     assert (mean.dtype, mean.shape) == (np.float32, (50, 3))
     accuracy, loss = scores(mean, labels)
-    assert chosen.accuracy == accuracy
+    assert chosen.score == accuracy
     assert chosen.log_loss == pytest.approx(loss, abs=1e-5)
     assert sum(chosen.weights) == pytest.approx(1)
 
@@ -91,7 +91,7 @@ def test_it_is_never_worse_than_the_best_single_and_gives_the_same_again(
     models = [rng.dirichlet(np.ones(3), 12) for _ in range(count)]
     chosen = greedy(models, labels, most)
     best = max((scores(model, labels) for model in models), key=lambda each: (each[0], -each[1]))
-    assert (chosen.accuracy, -chosen.log_loss) >= (best[0], -best[1] - 1e-9)
+    assert (chosen.score, -chosen.log_loss) >= (best[0], -best[1] - 1e-9)
     assert greedy(models, labels, most) == chosen
     assert len(chosen.members) <= most
 
@@ -103,7 +103,7 @@ def test_more_picks_are_never_worse(monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for picks in (1, 2, 3, 4, 5):
         monkeypatch.setattr(ensemble, "_PICKS", picks)
-        found.append(greedy([one, other], LABELS, most=2).accuracy)
+        found.append(greedy([one, other], LABELS, most=2).score)
     assert found == [pytest.approx(4 / 6), 1, 1, 1, 1]
 
 

@@ -26,6 +26,26 @@ def test_the_loss_is_keras_categorical_cross_entropy(smoothing: float, classes: 
     assert column == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_with_a_gamma_the_loss_is_the_focal_one_of_keras(gamma: float) -> None:
+    known = keras.losses.CategoricalFocalCrossentropy(
+        alpha=1.0, gamma=gamma, from_logits=True, reduction=None
+    )
+    expected = floats(known(np.eye(3)[LABELS], LOGITS))
+    found = floats(cross_entropy(0.0, gamma)(LABELS, LOGITS))
+    assert found == pytest.approx(expected, rel=1e-3, abs=1e-6)
+    assert (found < floats(cross_entropy(0.0)(LABELS, LOGITS))).all()
+
+
+def test_the_gradient_of_the_focal_loss_is_finite_where_an_image_is_surely_right() -> None:
+    import tensorflow as tf
+
+    logits = tf.Variable([[100.0, 0.0], [0.0, 0.0]])
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(cross_entropy(0.1, 0.5)(np.array([0, 1]), logits))
+    assert np.isfinite(tape.gradient(loss, logits).numpy()).all()
+
+
 @pytest.mark.parametrize(("l1", "l2"), [(0.0, 0.01), (0.01, 0.0), (0.002, 0.03), (0.0, 0.0)])
 def test_regularisation_is_on_every_kernel_and_on_nothing_else(l1: float, l2: float) -> None:
     model = built(

@@ -79,9 +79,9 @@ def test_the_reason_and_the_seeds_of_the_finalists_are_shown(tmp_path: Path) -> 
     run = golden_run(tmp_path)
     winner = run.read_json("winner.json")
     assert winner is not None
-    accuracies = {"3": [0.8, 0.9], "7": [0.9, 0.95]}
+    scores = {"3": [0.8, 0.9], "7": [0.9, 0.95]}
     told = {"reason": "it cannot be told apart from trial 7", "retrained": False}
-    run.write_json("winner.json", {**winner, **told, "accuracies": accuracies})
+    run.write_json("winner.json", {**winner, **told, "scores": scores})
     section = finalists.build(load_card(run))
     assert "won: it cannot be told apart from trial 7. There was no time" in texts(section)
     assert table(section, "table-seeds") == [

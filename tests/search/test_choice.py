@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 from automl_img.errors import SearchError
+from automl_img.evaluation.intervals import variance_of_difference
 from automl_img.search.choice import choose
 from automl_img.trials import Params, TrialRecord, TrialState
 from tests.search.spaces import record
@@ -20,7 +22,7 @@ def trial(number: int, accuracy: float, ms: float = 1.0, of: int | None = None) 
 def test_without_repeats_the_best_single_result_wins() -> None:
     choice = choose([trial(0, 0.7), trial(1, 0.9), trial(2, 0.8)], 1000)
     assert [one.number for one in choice.trials] == [1, 2, 0]
-    assert choice.accuracies == {}
+    assert choice.scores == {}
 
 
 def test_the_mean_of_the_seeds_decides_and_not_a_lucky_one() -> None:
@@ -29,7 +31,7 @@ def test_the_mean_of_the_seeds_decides_and_not_a_lucky_one() -> None:
     records += [trial(6, 0.93, of=1)]
     choice = choose(records, 10_000)
     assert [one.number for one in choice.trials] == [1, 0, 2]
-    assert choice.accuracies[0] == (0.95, 0.70, 0.71)
+    assert choice.scores[0] == (0.95, 0.70, 0.71)
     assert "mean validation accuracy of 3 seeds" in choice.reason
 
 
@@ -53,7 +55,14 @@ def test_two_are_told_apart_by_the_images_that_only_one_of_them_has_right() -> N
 
     def winner(cheaper: np.ndarray) -> int:
         right = {0: dearer, 1: cheaper, 2: dearer, 3: cheaper}
-        return choose(records, 1000, lambda run: right[run.number]).trials[0].number
+        # Of two classes: all images are of the second one.
+        given = {number: np.eye(2)[each.astype(int)] for number, each in right.items()}
+
+        def drawn(ones: Sequence[TrialRecord], others: Sequence[TrialRecord]) -> float:
+            sides = [[given[run.number] for run in side] for side in (ones, others)]
+            return variance_of_difference("val_accuracy", np.ones(1000, int), *sides)
+
+        return choose(records, 1000, drawn).trials[0].number
 
     assert winner(nested) == 0
     assert winner(elsewhere) == 1
@@ -89,6 +98,18 @@ def test_the_best_does_not_lose_to_others_because_its_own_repeat_was_cut_short()
     choice = choose([*records, cut], 1000)
     assert choice.trials[0].number == 0
     assert choice.reason == "it has the best validation accuracy"
+
+
+def test_what_the_search_aims_at_decides_and_not_the_accuracy() -> None:
+    def aimed(number: int, accuracy: float, score: float) -> TrialRecord:
+        made = trial(number, accuracy)
+        return dataclasses.replace(
+            made, epochs=tuple(dataclasses.replace(each, score=score) for each in made.epochs)
+        )
+
+    choice = choose([aimed(0, 0.9, 0.4), aimed(1, 0.7, 0.6)], 100, objective="val_macro_f1")
+    assert choice.trials[0].number == 1
+    assert choice.reason == "it has the best validation macro F1"
 
 
 def test_nobody_wins_where_nobody_finished_an_epoch() -> None:

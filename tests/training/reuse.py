@@ -25,6 +25,8 @@ ONE = {
     "regularization__l2": "1e-3",
     "regularization__l1": "1e-5",
     "label_smoothing": "0.1",
+    "imbalance__class_weights": "1",
+    "imbalance__focal_gamma": "2",
     "augment__strength": "0.7",
     "batch_size": "16",
 }
@@ -34,6 +36,9 @@ OTHER = {
     "regularization__l2": "1e-2",
     "regularization__l1": "1e-4",
     "label_smoothing": "0",
+    "imbalance__class_weights": "0.3",
+    "imbalance__oversampling": "0.5",
+    "imbalance__focal_gamma": "0.5",
     "augment__strength": "0.2",
     "batch_size": "24",
     "optimizer__schedule": "constant",

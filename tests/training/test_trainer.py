@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from automl_img.errors import Diverged
+from automl_img.metrics import score
 from automl_img.training.checkpoint import validation_of
 from automl_img.training.inputs import PixelInputs
 from automl_img.training.predict import predict_rows
@@ -86,14 +87,59 @@ def test_patience_ends_a_trial_that_gets_no_better(spec: TrialSpec) -> None:
 
 @pytest.mark.slow
 def test_class_weights_enter_the_loss(spec: TrialSpec) -> None:
-    one = with_(spec, max_epochs=1, learning_rates=(1e-12,), fix={"augment__strength": "0"})
+    rare = few_of_one_class(spec)
+    one = with_(rare, max_epochs=1, learning_rates=(1e-12,), fix={"augment__strength": "0"})
     plain = train(one)[0]
-    same = train(with_(one, class_weights=(1.0, 1.0, 1.0)))[0]
-    first = train(with_(one, class_weights=(3.0, 0.0, 0.0)))[0]
-    assert same.loss == pytest.approx(plain.loss, rel=1e-5)
-    assert first.loss != pytest.approx(plain.loss, rel=1e-3)
+    fix = {"augment__strength": "0", "imbalance__class_weights": "1"}
+    weighted = train(with_(one, fix=fix))[0]
+    assert weighted.loss != pytest.approx(plain.loss, rel=1e-3)
     # Validation is never weighted, so that trials compare.
-    assert first.val_loss == pytest.approx(plain.val_loss, rel=1e-5)
+    assert weighted.val_loss == pytest.approx(plain.val_loss, rel=1e-5)
+
+
+def few_of_one_class(spec: TrialSpec) -> TrialSpec:
+    """The trial with 4 training images of the first class."""
+    with np.load(spec.rows) as arrays:
+        rows = dict(arrays)
+    first = rows["train"][rows["labels"][rows["train"]] == 0]
+    rows["train"] = np.setdiff1d(rows["train"], first[4:])
+    fewer = Path(spec.folder).with_name("fewer.npz")
+    np.savez(fewer, **rows)
+    return with_(spec, rows=str(fewer))
+
+
+@pytest.mark.parametrize("name", ["val_balanced_accuracy", "val_macro_f1", "val_auc", "val_loss"])
+def test_the_best_epoch_is_that_of_the_objective(spec: TrialSpec, name: str) -> None:
+    trainer = Trainer(with_(spec, objective=name, max_epochs=3))
+    results = list(trainer.epochs())
+    labels = trainer.data.labels_to_validate
+    best = max(results, key=lambda result: result.quality)
+    kept = validation_of(Path(spec.folder))
+    assert kept is not None
+    assert best.score == pytest.approx(score(name, kept, labels))
+    assert best.score == max(result.score or 0.0 for result in results)
+    if name == "val_loss":
+        assert best.val_loss == min(result.val_loss or np.inf for result in results)
+
+
+@pytest.mark.parametrize(
+    "fix",
+    [{"imbalance__class_weights": "1"}, {"imbalance__oversampling": "1"}],
+    ids=["class weights", "oversampling"],
+)
+def test_a_rare_class_is_learnt_with_what_is_there_for_it(
+    spec: TrialSpec, fix: dict[str, str]
+) -> None:
+    rare = few_of_one_class(spec)
+
+    def recall(own: dict[str, str]) -> float:
+        trainer = Trainer(with_(rare, max_epochs=4, fix={"augment__strength": "0", **own}))
+        list(trainer.epochs())
+        labels = trainer.data.labels_to_validate
+        given = predict_rows(trainer.serving, trainer.data.images, trainer.data.validation)
+        return float(given[labels == 0, 0].mean())
+
+    assert recall(fix) > recall({}) + 0.05
 
 
 def test_training_on_all_uses_every_row_and_validates_nothing(spec: TrialSpec) -> None:

@@ -56,7 +56,6 @@ def write_pixels(folder: Path, per_class: int = 60, size: int = 16, seed: int = 
         rows=str(folder / "rows.npz"),
         train_on_all=False,
         class_names=CLASSES,
-        class_weights=(),
         flips=True,
         folder=str(folder / "trial"),
     )

@@ -65,10 +65,10 @@ def _why(card: Card) -> str:
 
 def _seeds(card: Card) -> Table | None:
     """The finalists that were trained from several seeds, the best mean first."""
-    accuracies = card.winner.accuracies if card.winner else {}
-    if not accuracies:
+    scores = card.winner.scores if card.winner else {}
+    if not scores:
         return None
-    means = {number: sum(each) / len(each) for number, each in accuracies.items()}
+    means = {number: sum(each) / len(each) for number, each in scores.items()}
     columns = ("Trial", "Mean", "From each seed")
     return Table(
         "table-seeds",
@@ -78,7 +78,7 @@ def _seeds(card: Card) -> Table | None:
             (
                 Cell(str(place), place),
                 Cell(number(means[place]), means[place]),
-                Cell(", ".join(number(each) for each in accuracies[place])),
+                Cell(", ".join(number(each) for each in scores[place])),
             )
             for place in sorted(means, key=lambda place: (-means[place], place))
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from automl_img.report.blocks import Block, Cell, Figure, Section, Skipped, Table
-from automl_img.report.card import Card, validation_accuracy
+from automl_img.report.card import Card, reached
 from automl_img.report.drawing import (
     BLUE,
     DASH,
@@ -15,6 +15,7 @@ from automl_img.report.drawing import (
     label,
     number,
     percent,
+    sentence_case,
     significant,
 )
 from automl_img.report.facts import Dimension
@@ -110,7 +111,7 @@ def _slice(card: Card, dimension: Dimension) -> Figure:
         ("ran to its end", ran, BLUE, "circle"),
         ("winner", [best] if best in trials and best else [], ORANGE, "star"),
     ]
-    top = max(trials, key=validation_accuracy)
+    top = max(trials, key=reached)
     heading = f"The best trial had {dimension.name} = {significant(top.params[dimension.name])}"
     scale: dict[str, Any] = {"type": "log"} if dimension.log else {}
     if dimension.options:
@@ -118,11 +119,13 @@ def _slice(card: Card, dimension: Dimension) -> Figure:
         scale = {"tickvals": list(range(len(texts))), "ticktext": texts}
     return Figure(
         "figure-slice",
-        heading if dimension.numeric else f"Validation accuracy by “{dimension.name}”",
+        heading
+        if dimension.numeric
+        else f"{sentence_case(card.search.measure)} by “{dimension.name}”",
         "Each mark is a trial. Other hyperparameters differ too, so that a cloud without a shape "
         "says that this one alone decides little.",
         [_marks(dimension, *group) for group in groups if group[1]],
-        {"xaxis": axis(label(dimension.name), **scale), "yaxis": axis("validation accuracy")},
+        {"xaxis": axis(label(dimension.name), **scale), "yaxis": axis(card.search.measure)},
     )
 
 
@@ -142,7 +145,7 @@ def _marks(
         "mode": "markers",
         "name": name,
         "x": places,
-        "y": [validation_accuracy(trial) for trial in trials],
+        "y": [reached(trial) for trial in trials],
         "text": texts,
         "hovertemplate": "%{text}, %{y:.3f}<extra></extra>",
         "marker": {"color": colour, "symbol": symbol, "size": 14 if symbol == "star" else 8},

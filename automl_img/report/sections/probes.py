@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from automl_img.report.blocks import Cell, Section, Skipped, Table, Text
-from automl_img.report.card import Card, validation_accuracy
-from automl_img.report.drawing import counted, duration, number, percent
+from automl_img.report.card import Card, reached
+from automl_img.report.drawing import counted, duration, number, percent, sentence_case
 from automl_img.report.verdict import family
 from automl_img.trials import TrialRecord
 
@@ -16,7 +16,7 @@ def build(card: Card) -> Section | Skipped:
     probes = [trial for trial in card.trials if trial.origin == "probe"]
     if not probes:
         return Skipped(TITLE, "The search probed no pretrained backbone.")
-    ranked = sorted(probes, key=lambda trial: (-validation_accuracy(trial), trial.number))
+    ranked = sorted(probes, key=lambda trial: (-reached(trial), trial.number))
     spent = sum(map(_seconds, probes))
     every = sum(map(_seconds, card.trials))
     share = f", {percent(spent / every)} of the time of all trials" if every > 0 else ""
@@ -24,7 +24,7 @@ def build(card: Card) -> Section | Skipped:
         f"{counted(len(probes), 'linear probe')} on a part of the images took "
         f"{duration(spent)}{share}. They decide which backbone is tried first, and rule out none."
     )
-    columns = ("Trial", "Backbone", "Validation accuracy", "Seconds")
+    columns = ("Trial", "Backbone", sentence_case(card.search.measure), "Seconds")
     table = Table(
         "table-probes",
         "A linear classifier on the features of each backbone, the best first",
@@ -42,7 +42,7 @@ def _seconds(trial: TrialRecord) -> float:
 
 
 def _row(trial: TrialRecord) -> tuple[Cell, ...]:
-    accuracy = validation_accuracy(trial) if trial.best else None
+    accuracy = reached(trial) if trial.best else None
     return (
         Cell(str(trial.number), trial.number),
         Cell(family(trial.params)),

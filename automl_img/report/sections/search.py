@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from automl_img.report.blocks import Block, Cell, Figure, Section, Skipped, Table
-from automl_img.report.card import Card, validation_accuracy
+from automl_img.report.card import Card, reached
 from automl_img.report.drawing import (
     BLUE,
     GREY,
@@ -18,6 +18,7 @@ from automl_img.report.drawing import (
     duration,
     line,
     percent,
+    sentence_case,
 )
 from automl_img.report.verdict import epochs_spent
 from automl_img.trials import TrialRecord, TrialState
@@ -29,7 +30,7 @@ MOST_BARS = 150
 
 def build(card: Card) -> Section | Skipped:
     if not card.usable:
-        return Skipped(TITLE, "No trial reached a validation accuracy.")
+        return Skipped(TITLE, "No trial was validated.")
     blocks: list[Block] = [_history(card)]
     if any(len(trial.epochs) > 1 for trial in card.usable):
         blocks.append(_curves(card))
@@ -41,7 +42,7 @@ def build(card: Card) -> Section | Skipped:
 def _history(card: Card) -> Figure:
     best_yet, so_far = [], -1.0
     for trial in card.usable:
-        so_far = max(so_far, validation_accuracy(trial))
+        so_far = max(so_far, reached(trial))
         best_yet.append(so_far)
     best = card.best_trial
     groups = [
@@ -57,10 +58,10 @@ def _history(card: Card) -> Figure:
     return Figure(
         "figure-history",
         _history_heading(card, best),
-        "Each mark is a trial at its best validation accuracy. Trials stopped early are open "
+        f"Each mark is a trial at its best {card.search.measure}. Trials stopped early are open "
         "circles: they might have become better. The numbers are in “All trials”.",
         [steps, *dots],
-        {"xaxis": axis("trial"), "yaxis": axis("validation accuracy")},
+        {"xaxis": axis("trial"), "yaxis": axis(card.search.measure)},
         wide=len(card.usable) > 60,
     )
 
@@ -71,7 +72,7 @@ def _dots(name: str, trials: list[TrialRecord], colour: str, symbol: str) -> dic
         "mode": "markers",
         "name": name,
         "x": [trial.number for trial in trials],
-        "y": [validation_accuracy(trial) for trial in trials],
+        "y": [reached(trial) for trial in trials],
         "marker": {"color": colour, "symbol": symbol, "size": 14 if symbol == "star" else 8},
         "customdata": [len(trial.epochs) for trial in trials],
         "hovertemplate": "trial %{x}: %{y:.3f}, %{customdata} epochs<extra></extra>",
@@ -115,7 +116,7 @@ def _curves(card: Card) -> Figure:
         f"Stopping weak trials early saved {percent(1 - run / full)} of the epochs" if full else ""
     )
     rule = ", ".join(str(rung) for rung in card.search.rungs)
-    caption = "Validation accuracy of every trial by epoch. "
+    caption = f"{sentence_case(card.search.measure)} of every trial by epoch. "
     if rule:
         caption += f"At the dashed lines (rungs, after {rule} epochs) only the best went on."
     if full is None or run >= full:
@@ -125,7 +126,7 @@ def _curves(card: Card) -> Figure:
         saved,
         caption,
         [trace for trace in data if trace["x"]],
-        {"xaxis": axis("epoch"), "yaxis": axis("validation accuracy"), "shapes": rungs},
+        {"xaxis": axis("epoch"), "yaxis": axis(card.search.measure), "shapes": rungs},
         wide=len(card.usable) > 60,
     )
 
@@ -138,9 +139,9 @@ def _bundle(
     y: list[Any] = []
     who: list[Any] = []
     for trial in trials:
-        scored = [epoch for epoch in trial.epochs if epoch.val_accuracy is not None]
+        scored = [epoch for epoch in trial.epochs if epoch.objective is not None]
         x += [*(epoch.epoch for epoch in scored), None]
-        y += [*(epoch.val_accuracy for epoch in scored), None]
+        y += [*(epoch.objective for epoch in scored), None]
         who += [*(trial.number for _ in scored), None]
     shown = "trial %{customdata}, epoch %{x}: %{y:.3f}<extra></extra>"
     trace = line(x, y, name, colour, dash=dash, customdata=who, hovertemplate=shown)

@@ -12,8 +12,18 @@ from automl_img.objectives import (
     pareto_front,
 )
 from automl_img.report.blocks import Block, Cell, Figure, Section, Skipped, Table, Text
-from automl_img.report.card import Card, validation_accuracy
-from automl_img.report.drawing import BLUE, DASH, GREY, ORANGE, axis, counted, line, number
+from automl_img.report.card import Card, reached
+from automl_img.report.drawing import (
+    BLUE,
+    DASH,
+    GREY,
+    ORANGE,
+    axis,
+    counted,
+    line,
+    number,
+    sentence_case,
+)
 from automl_img.report.verdict import family
 from automl_img.trials import TrialRecord
 
@@ -124,8 +134,8 @@ def _figure(
         for edge in ([limit * unit] if limit is not None else [])
     ]
     caption = (
-        "Each mark is a trial: its best validation accuracy, and what its model costs as it would "
-        "be exported. Times are medians of single predictions on the machine that searched."
+        f"Each mark is a trial: its best {card.search.measure}, and what its model costs as it "
+        "would be exported. Times are medians of single predictions on the machine that searched."
     )
     if limit is not None:
         caption += f" The dashed line is the limit, {described(cost.fact, limit)}."
@@ -140,7 +150,7 @@ def _figure(
         ],
         {
             "xaxis": axis(title, rangemode="tozero"),
-            "yaxis": axis("validation accuracy"),
+            "yaxis": axis(card.search.measure),
             "shapes": shapes,
         },
     )
@@ -153,11 +163,11 @@ def _heading(cost: Objective, front: list[TrialRecord]) -> str:
     if len(known) == 1:
         return f"Trial {known[0].number} is beaten by none, at {_told(cost, known[0])}"
     cheapest = min(known, key=lambda trial: (cost.value(trial) or 0.0, trial.number))
-    dearest = max(known, key=validation_accuracy)
+    dearest = max(known, key=reached)
     return (
         f"{counted(len(known), 'trial')} are beaten by none, from "
-        f"{number(validation_accuracy(dearest))} at {_told(cost, dearest)} to "
-        f"{number(validation_accuracy(cheapest))} at {_told(cost, cheapest)}"
+        f"{number(reached(dearest))} at {_told(cost, dearest)} to "
+        f"{number(reached(cheapest))} at {_told(cost, cheapest)}"
     )
 
 
@@ -171,7 +181,7 @@ def _dots(
     unit = _AXES[cost.fact][1]
     return line(
         [(cost.value(trial) or 0.0) * unit for trial in trials],
-        [validation_accuracy(trial) for trial in trials],
+        [reached(trial) for trial in trials],
         name,
         colour,
         mode="markers",
@@ -182,7 +192,8 @@ def _dots(
 
 
 def _table(card: Card, front: list[TrialRecord]) -> Table:
-    columns = ("Trial", "Model", "Validation accuracy", "ms for one image", "MB", "Parameters")
+    measure = sentence_case(card.search.measure)
+    columns = ("Trial", "Model", measure, "ms for one image", "MB", "Parameters")
     return Table(
         "table-tradeoffs",
         "The trials that no other beats, within the limits; the most accurate first",
@@ -196,7 +207,7 @@ def _row(card: Card, trial: TrialRecord) -> tuple[Cell, ...]:
     serving = trial.serving or {}
     best = card.best_trial
     won = best is not None and trial.number == best.number
-    accuracy = validation_accuracy(trial)
+    accuracy = reached(trial)
     size, parameters = serving.get("size_bytes"), serving.get("parameters")
     return (
         Cell(f"{trial.number} ★ winner" if won else str(trial.number), trial.number),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from automl_img.report.blocks import Cell, Section, Skipped, Table
-from automl_img.report.card import Card, validation_accuracy
-from automl_img.report.drawing import DASH, number, significant
+from automl_img.report.card import Card, reached
+from automl_img.report.drawing import DASH, number, sentence_case, significant
 from automl_img.trials import TrialRecord
 
 ORDER = 100
@@ -12,8 +12,6 @@ TITLE = "All trials"
 MOST_ROWS = 1000
 MOST_COLUMNS = 12
 FIXED = (
-    "Trial",
-    "Validation accuracy",
     "Epochs",
     "Why it stopped",
     "Origin",
@@ -26,10 +24,11 @@ FIXED = (
 def build(card: Card) -> Section | Skipped:
     if not card.trials:
         return Skipped(TITLE, "No trial has ended yet.")
-    ranked = sorted(card.trials, key=lambda t: (-validation_accuracy(t), t.number))
+    ranked = sorted(card.trials, key=lambda t: (-reached(t), t.number))
     searched = [d.name for d in card.search.dimensions][:MOST_COLUMNS]
-    columns = (*FIXED, *searched)
-    numeric = set(FIXED) - {"Why it stopped", "Origin"}
+    first = ("Trial", sentence_case(card.search.measure))
+    columns = (*first, *FIXED, *searched)
+    numeric = {*first, *FIXED} - {"Why it stopped", "Origin"}
     numeric |= {d.name for d in card.search.dimensions if d.numeric}
     rows = tuple(_row(trial, searched, card) for trial in ranked[:MOST_ROWS])
     left_out = max(0, len(ranked) - MOST_ROWS)
@@ -39,14 +38,14 @@ def build(card: Card) -> Section | Skipped:
 
 
 def _row(trial: TrialRecord, searched: list[str], card: Card) -> tuple[Cell, ...]:
-    accuracy = trial.best.val_accuracy if trial.best else None
+    gave = trial.best.objective if trial.best else None
     seconds = trial.ended - trial.started
     traced = trial.graphs_traced
     won = card.winner is not None and card.winner.number == trial.number
     params = [trial.params.get(name) for name in searched]
     return (
         Cell(f"{trial.number} ★ winner" if won else str(trial.number), trial.number),
-        Cell(number(accuracy), accuracy),
+        Cell(number(gave), gave),
         Cell(str(len(trial.epochs)), len(trial.epochs)),
         Cell(_reason(trial)),
         Cell(_origin(trial)),

@@ -29,7 +29,7 @@ def search_arguments(task: Task) -> list[str]:
     options += ["--max-epochs", str(track.max_epochs), "--image-size", str(track.image_size)]
     options += ["--seed", str(task.seed), "--out", task.folder, "--name", _RUN]
     # All systems train on the same images.
-    options += ["--keep-copies"]
+    options += ["--keep-copies", "--objective", "val_accuracy"]
     if task.weights_dir is not None:
         options += ["--weights-dir", task.weights_dir]
     return ["search", task.table, *options]
