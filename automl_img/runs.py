@@ -14,6 +14,7 @@ runs/NAME/
   winner.json            parameters and history of the retrained winner
   test.json              scores on the test images
   ensemble.json          members of the ensemble, its scores on the test images; where one was made
+  label_errors.json      which labels are probably wrong; where cleanlab is installed
   errors.log             traces of trials that failed unforeseen
   trials/                checkpoints of trials that may go on, by their numbers
   predictions/           test.npz, ensemble.npz (test), trial-00007.npz (validation): labels,
@@ -168,6 +169,11 @@ class Run:
                 probabilities=predictions.probabilities.astype(np.float32),
                 names=np.array(predictions.names, dtype=np.str_),
             )
+
+    @property
+    def predictions_of_trials(self) -> list[str]:
+        """Names of the kept predictions of trials for the validation images, by number."""
+        return sorted(path.stem for path in (self.path / "predictions").glob("trial-*.npz"))
 
     def read_predictions(self, name: str) -> Predictions | None:
         """``predictions/NAME.npz``, or None where there is no such file."""

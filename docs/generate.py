@@ -45,9 +45,10 @@ MEANINGS = {
     "head.dropout": "share of features dropped before the last layer",
     "regularization.l2": "squared weights added to the loss, times this",
     "regularization.l1": "absolute weights added to the loss, times this",
-    "imbalance.class_weights": "the loss of an image is weighted by 1 / the frequency of its class, to "
-    "this power; 1 makes all classes count the same",
-    "imbalance.oversampling": "the same for how often an image is drawn; an epoch is as long as without",
+    "imbalance.class_weights": "the loss of an image is weighted by 1 / the frequency of its "
+    "class, to this power; 1 makes all classes count the same",
+    "imbalance.oversampling": "the same for how often an image is drawn; an epoch is as long as "
+    "without",
     "imbalance.focal_gamma": "the focal loss: that of an image times (1 - p) ** gamma; 0 is plain "
     "cross-entropy",
     "label_smoothing": "share of each label that is spread over all classes",

@@ -11,7 +11,15 @@ from typing import Any, TypeVar
 import numpy as np
 
 from automl_img.report.drawing import counted
-from automl_img.report.facts import Data, Ensemble, Scores, Search, Winner, known_epochs
+from automl_img.report.facts import (
+    Data,
+    Ensemble,
+    LabelErrors,
+    Scores,
+    Search,
+    Winner,
+    known_epochs,
+)
 from automl_img.report.privacy import without_paths, without_paths_in
 from automl_img.runs import Predictions, Run
 from automl_img.trials import TrialRecord, TrialState
@@ -34,6 +42,7 @@ class Card:
         test: its scores on the test images.
         predictions: of the test images.
         ensemble: the average of several models, where one was made.
+        label_errors: which labels are probably wrong, where that was looked for.
         finalists: predictions of the best trials on the validation images, by number.
         thumbnails: WebP bytes by row of ``predictions``.
         groups: why each thumbnail was chosen, by row: "mistake", "unsure" or "random".
@@ -49,6 +58,7 @@ class Card:
     test: Scores | None
     predictions: Predictions | None
     ensemble: Ensemble | None
+    label_errors: LabelErrors | None
     finalists: dict[int, Predictions]
     thumbnails: dict[int, bytes]
     groups: dict[int, str]
@@ -88,6 +98,10 @@ class Card:
         if self.data.class_names:
             return self.data.class_names
         return self.test.class_names if self.test else ()
+
+    def class_name(self, label: int) -> str:
+        """The name of a class; its number where there is none."""
+        return self.classes[label] if 0 <= label < len(self.classes) else f"class {label}"
 
 
 def reached(trial: TrialRecord) -> float:
@@ -132,6 +146,16 @@ def load_card(run: Run) -> Card:
         test=_tried(notes, "test.json", lambda: Scores.read(test) if test else None, None),
         predictions=predictions,
         ensemble=_tried(notes, "ensemble.json", lambda: _ensemble(run), None),
+        label_errors=_tried(
+            notes,
+            "label_errors.json",
+            lambda: (
+                LabelErrors.read(suspected)
+                if (suspected := run.read_json("label_errors.json"))
+                else None
+            ),
+            None,
+        ),
         finalists=_tried(notes, "predictions", lambda: _finalists(run), {}),
         thumbnails=thumbnails,
         groups=_groups(run, predictions, thumbnails),
@@ -196,10 +220,10 @@ def _ensemble(run: Run) -> Ensemble | None:
 
 def _finalists(run: Run) -> dict[int, Predictions]:
     found = {}
-    for path in sorted((run.path / "predictions").glob("trial-*.npz"))[:FINALISTS]:
-        predictions = _sound(run.read_predictions(path.stem))
+    for name in run.predictions_of_trials[:FINALISTS]:
+        predictions = _sound(run.read_predictions(name))
         if predictions is not None:
-            found[int(path.stem.removeprefix("trial-"))] = predictions
+            found[int(name.removeprefix("trial-"))] = predictions
     return found
 
 

@@ -250,3 +250,37 @@ class Ensemble:
     def read(cls, value: dict[str, Any], predictions: Predictions | None) -> Ensemble:
         members = tuple((int(item["number"]), float(item["weight"])) for item in value["members"])
         return cls(members, Scores.read(value["test"]), predictions)
+
+
+@dataclass(frozen=True)
+class SuspectedLabel:
+    """An image whose label is probably wrong; classes as in ``Data.class_names``."""
+
+    part: str
+    name: str
+    label: int
+    more_probable: int
+    probability: float
+
+
+@dataclass(frozen=True)
+class LabelErrors:
+    """``label_errors.json``; see ``automl_img.evaluation.label_errors``."""
+
+    images: int
+    suspected: int
+    shown: tuple[SuspectedLabel, ...]
+
+    @classmethod
+    def read(cls, value: dict[str, Any]) -> LabelErrors:
+        shown = (
+            SuspectedLabel(
+                str(item["part"]),
+                str(item["name"]),
+                int(item["label"]),
+                int(item["more_probable"]),
+                float(item["probability"]),
+            )
+            for item in value["shown"]
+        )
+        return cls(int(value["images"]), int(value["suspected"]), tuple(shown))

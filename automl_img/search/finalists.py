@@ -12,6 +12,7 @@ import numpy as np
 
 from automl_img.data.sealed import TestImages
 from automl_img.evaluation.gallery import choose, write_thumbnails
+from automl_img.evaluation.label_errors import suspected_labels
 from automl_img.evaluation.scores import score
 from automl_img.events import Listener, Notice, Phase
 from automl_img.export.keras import export_keras
@@ -228,6 +229,13 @@ def evaluate(specs: Specs, test: TestImages, classifier: Any) -> None:
     write_thumbnails(run, test.images, rows)
     run.write_json("test.json", score(test.labels, probabilities, names))
     write_left_out(run, test.left_out)
+    whole = [run.read_predictions(name) for name in run.predictions_of_trials]
+    parts = {"validation": whole, "test": [run.read_predictions("test")]}
+    suspected = suspected_labels(
+        {part: [each for each in found if each is not None] for part, found in parts.items()}
+    )
+    if suspected is not None:
+        run.write_json("label_errors.json", suspected)
 
 
 def _keep_ensemble(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from automl_img.evaluation.gallery import choose, write_thumbnails
+from automl_img.evaluation.label_errors import suspected_labels
 from automl_img.evaluation.scores import score
 from automl_img.runs import Predictions, Run, create_run
 from automl_img.trials import EpochResult, Params, TrialRecord, TrialState
@@ -221,6 +222,7 @@ def _test(
     found = Predictions(found.labels, found.probabilities, files)
     run.write_predictions("test", found)
     run.write_json("test.json", score(found.labels, found.probabilities, names))
+    run.write_json("label_errors.json", suspected_labels({"test": [found]}))
     if thumbnails:
         pixels = rng.integers(0, 255, (images, 8, 8, 1)).astype(np.uint8)
         write_thumbnails(run, pixels, choose(found.labels, found.probabilities, seed=0, most=24))

@@ -192,3 +192,17 @@ def _style(run: Run) -> str:
 
 def _hash(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def test_suspected_labels_are_listed_or_how_to_look_for_them_is_said(tmp_path: Path) -> None:
+    run = golden_run(tmp_path)
+    suspects = {"part": "test", "name": "photos/<odd>.png", "label": 1, "more_probable": 2}
+    found = {"images": 250, "suspected": 2, "shown": [{**suspects, "probability": 0.0123}]}
+    run.write_json("label_errors.json", found)
+    text = Page.of(write_report(run, strict=True)).text
+    assert "Of 250 images" in text
+    assert "have a label that is probably wrong" in text
+    assert "photos/<odd>.png" in text
+    assert "0.0123" in text
+    (run.path / "label_errors.json").unlink()
+    assert "automl-img[labels]" in Page.of(write_report(run, strict=True)).text

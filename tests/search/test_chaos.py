@@ -20,6 +20,7 @@ def struck(folder: Path, seed: int) -> Chaos:
     return chaos
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_searches_that_are_killed_again_and_again_lose_nothing_and_repeat_nothing(
     tmp_path: Path,

@@ -39,6 +39,7 @@ def by_number(run: Run) -> dict[int, TrialRecord]:
     return {record.number: record for record in run.trials()}
 
 
+@pytest.mark.alone
 def test_each_fault_ends_its_trial_alone_and_has_its_reason(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,7 @@ def group() -> Iterator[Path]:
         group.rmdir()
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_worker_that_the_system_ends_for_want_of_memory_costs_its_trial_alone(
     group: Path, tmp_path: Path

@@ -171,6 +171,7 @@ def test_a_process_that_died_costs_its_configuration_alone(tmp_path: Path) -> No
     assert process.poll() is not None
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_plan_measures_and_says_what_fits_without_a_run(
     photos: Path, tmp_path: Path, private_cache: Path
@@ -203,6 +204,7 @@ def test_a_plan_measures_and_says_what_fits_without_a_run(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_with_a_budget_of_time_the_end_is_within_it(photos: Path) -> None:
     fixed = {"cnn.filters": "12", "cnn.depth": "2"}

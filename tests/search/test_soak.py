@@ -7,6 +7,7 @@ import pytest
 from tests.search.soak import Soak
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_in_a_search_with_faults_of_every_kind_nothing_grows_and_nothing_is_left(
     tmp_path: Path,

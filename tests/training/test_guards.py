@@ -88,6 +88,7 @@ def resident(folder: object, mode: str) -> list[int]:
     return [int(line) for line in done.stdout.split()]
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_worker_does_not_grow_from_trial_to_trial(
     tmp_path_factory: pytest.TempPathFactory,

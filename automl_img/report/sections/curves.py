@@ -29,7 +29,7 @@ def build(card: Card) -> Section | Skipped:
     found = card.test.values.get("curves") if card.test else None
     if card.test is None or not found or not found.get("classes"):
         return Skipped(TITLE, "The run kept no curves of its test images.")
-    worst = [{**one, "name": _name(card, one["index"])} for one in found["classes"]]
+    worst = [{**one, "name": card.class_name(one["index"])} for one in found["classes"]]
     blocks: list[Block] = [_roc(found, worst, len(card.classes))]
     rarest = min(row["support"] / card.test.images for row in _present(card))
     if rarest < RARE:
@@ -37,10 +37,6 @@ def build(card: Card) -> Section | Skipped:
     numbers = {"average_precision": found["average_precision"]}
     question = "How well do the probabilities put the images of a class before all others?"
     return Section(TITLE, question, tuple(blocks), numbers)
-
-
-def _name(card: Card, index: int) -> str:
-    return card.classes[index] if index < len(card.classes) else f"class {index}"
 
 
 def _present(card: Card) -> list[dict[str, Any]]:

@@ -59,10 +59,10 @@ def _picture(card: Card, row: int) -> Picture:
         source="data:image/webp;base64," + base64.b64encode(content).decode(),
         side=_longest_side(content),
         name=predictions.names[row],
-        true=_name(card, int(predictions.labels[row])),
-        predicted=_name(card, best[0]),
+        true=card.class_name(int(predictions.labels[row])),
+        predicted=card.class_name(best[0]),
         group=card.groups[row],
-        likely=tuple((_name(card, i), float(probabilities[i])) for i in best),
+        likely=tuple((card.class_name(i), float(probabilities[i])) for i in best),
     )
 
 
@@ -81,10 +81,6 @@ def _longest_side(webp: bytes) -> int:
     return 160
 
 
-def _name(card: Card, label: int) -> str:
-    return card.classes[label] if 0 <= label < len(card.classes) else f"class {label}"
-
-
 def _names(card: Card) -> Table:
     predictions = card.predictions
     assert predictions is not None
@@ -95,8 +91,8 @@ def _names(card: Card) -> Table:
     rows = tuple(
         (
             Cell(predictions.names[row] or f"image {row}"),
-            Cell(_name(card, int(predictions.labels[row]))),
-            Cell(_name(card, int(predicted[row]))),
+            Cell(card.class_name(int(predictions.labels[row]))),
+            Cell(card.class_name(int(predicted[row]))),
             Cell(number(float(confidence[row]), 2), float(confidence[row])),
         )
         for row in ranked[:LISTED]
