@@ -48,8 +48,7 @@ class SearchSettings(BaseModel):
         limit_per_class: at most so many images a class and split, a seeded part.
         keep_copies: leave copies of images where they are, and count them all; nobody looks for
             copies then.
-        class_weights: "balanced" weighs each class by the inverse of its frequency; short for
-            fixing ``imbalance.class_weights`` at 1.
+        class_weights: "balanced" is short for fixing ``imbalance.class_weights`` at 1.
         objective: what is compared: val_accuracy, val_balanced_accuracy, val_macro_f1, val_auc or
             val_loss, alone or followed by some of latency, size and params, as in
             "val_accuracy,latency": then the search looks for all trade-offs between them. None

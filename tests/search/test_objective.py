@@ -56,7 +56,6 @@ def test_a_search_is_led_by_its_objective_to_the_report(tmp_path: Path) -> None:
     assert run.info["search"]["objectives"] == ["val_balanced_accuracy"]
     epochs = [result for trial in run.trials() for result in trial.epochs]
     assert {result.score is None for result in epochs} == {False}
-    assert any(result.score != result.val_accuracy for result in epochs)
     page = run.report.read_text(encoding="utf-8")
     assert "validation balanced accuracy" in page
     scores = run.read_json("test.json")
