@@ -39,7 +39,7 @@ class OneSpec:
     def of(self, suggestion: Suggestion, deadline: float | None = None) -> TrialSpec:
         number, params, seed = suggestion.number, suggestion.params, suggestion.seed
         folder = f"trial-{number}"
-        return TrialSpec(number, params, seed, 6, "", "", False, (), (), True, folder)
+        return TrialSpec(number, params, seed, 6, "", "", False, (), True, folder)
 
     probe = of
 

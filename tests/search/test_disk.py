@@ -137,6 +137,8 @@ def test_a_run_whose_disk_fills_up_stops_in_a_sentence_and_goes_on_once_there_is
     assert run.report.exists()
 
 
+# What fits depends on the length of the paths, which are longer beside other test processes.
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_full_disk_of_the_cache_is_named_and_the_run_goes_on_once_there_is_room(
     small_disk: Callable[[int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

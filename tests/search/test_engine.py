@@ -29,7 +29,7 @@ class OneTrial:
         self.alone = alone
 
     def next(self, trial_id: str) -> TrialSpec:
-        return TrialSpec(7, {}, 0, 1, "", "", False, (), (), True, "")
+        return TrialSpec(7, {}, 0, 1, "", "", False, (), True, "")
 
 
 def test_a_trial_gets_the_threads_of_its_executor() -> None:

@@ -16,6 +16,7 @@ from automl_img.search.finals import Repeats, Retraining
 from automl_img.search.reserve import Reserve
 from automl_img.search.specs import Specs
 from automl_img.search.spending import Spending
+from automl_img.settings import SearchSettings
 from automl_img.training import checkpoint
 from automl_img.trials import TrialRecord, TrialState
 from tests.search.spaces import record
@@ -26,6 +27,7 @@ class Folder:
     """Stands where ``Specs`` knows the run folder."""
 
     model: Path
+    settings: SearchSettings = dataclasses.field(default_factory=SearchSettings)
 
     @property
     def run(self) -> Run:

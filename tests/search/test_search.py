@@ -69,6 +69,7 @@ def test_the_run_folder_is_complete_and_nothing_else_is_left(
     assert sorted(path.name for path in run.path.iterdir()) == [
         ".lock",
         "final.json",
+        "label_errors.json",
         "left_out.jsonl",
         "model.keras",
         "predictions",

@@ -10,7 +10,7 @@ from automl_img.training import pace
 from automl_img.training.pace import Pace
 from automl_img.trials import EpochResult, TrialSpec
 
-SPEC = TrialSpec(0, {}, 0, 20, "", "", True, (), (), True, "")
+SPEC = TrialSpec(0, {}, 0, 20, "", "", True, (), True, "")
 
 
 class Clock:
