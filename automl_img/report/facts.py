@@ -268,7 +268,8 @@ class LabelErrors:
     """``label_errors.json``; see ``automl_img.evaluation.label_errors``."""
 
     images: int
-    suspected: int
+    accuracy: float | None
+    suspected: int | None
     shown: tuple[SuspectedLabel, ...]
 
     @classmethod
@@ -283,4 +284,4 @@ class LabelErrors:
             )
             for item in value["shown"]
         )
-        return cls(int(value["images"]), int(value["suspected"]), tuple(shown))
+        return cls(value["images"], value.get("accuracy"), value.get("suspected"), tuple(shown))

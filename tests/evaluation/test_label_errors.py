@@ -54,7 +54,17 @@ def test_classes_without_images_and_numbers_that_are_none_do_no_harm() -> None:
 
 @pytest.mark.parametrize("parts", [{}, {"validation": []}])
 def test_without_predictions_nothing_is_suspected(parts: dict[str, list[Predictions]]) -> None:
-    assert suspected_labels(parts) == {"images": 0, "suspected": 0, "shown": []}
+    found = suspected_labels(parts)
+    assert found == {"images": 0, "accuracy": None, "suspected": None, "shown": []}
+
+
+def test_a_model_that_is_often_wrong_suspects_nothing() -> None:
+    truth = np.tile(np.arange(4), 100)
+    labels = np.where(np.arange(400) % 5 < 2, (truth + 1) % 4, truth)
+    found = suspected_labels({"test": [predictions(labels, truth, "test", 0)]})
+    assert found is not None
+    assert found["accuracy"] < 0.7
+    assert (found["suspected"], found["shown"]) == (None, [])
 
 
 def test_without_the_library_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -204,5 +204,8 @@ def test_suspected_labels_are_listed_or_how_to_look_for_them_is_said(tmp_path: P
     assert "have a label that is probably wrong" in text
     assert "photos/<odd>.png" in text
     assert "0.0123" in text
+    run.write_json("label_errors.json", {**found, "accuracy": 0.46, "suspected": None, "shown": []})
+    text = Page.of(write_report(run, strict=True)).text
+    assert "agree with 46" in text
     (run.path / "label_errors.json").unlink()
     assert "automl-img[labels]" in Page.of(write_report(run, strict=True)).text

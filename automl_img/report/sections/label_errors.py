@@ -20,6 +20,13 @@ def build(card: Card) -> Section | Skipped:
         )
     if not found.images:
         return Skipped(TITLE, "There are no predictions of images that a model has not seen.")
+    if found.suspected is None:
+        agreed = percent(found.accuracy or 0.0)
+        return Skipped(
+            TITLE,
+            f"The models agree with {agreed} of the labels, too few to tell a wrong label from a "
+            "mistake of theirs.",
+        )
     text = (
         f"Of {counted(found.images, 'image')} that the models had not trained on, "
         f"{found.suspected:,} ({percent(found.suspected / found.images)}) have a label that is "
@@ -34,7 +41,7 @@ def build(card: Card) -> Section | Skipped:
 
 def _table(card: Card) -> Table:
     assert card.label_errors is not None
-    shown = card.label_errors.shown
+    shown, suspected = card.label_errors.shown, card.label_errors.suspected or 0
     columns = ("Image", "Part", "Label", "More probable", "Probability of the label")
     rows = tuple(
         (
@@ -52,5 +59,5 @@ def _table(card: Card) -> Table:
         columns,
         rows,
         frozenset(columns[4:]),
-        left_out=max(0, card.label_errors.suspected - len(rows)),
+        left_out=max(0, suspected - len(rows)),
     )
