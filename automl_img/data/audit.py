@@ -209,8 +209,9 @@ class Audit:
                 "imbalance",
                 "note",
                 f"the largest class, {names[most]}, has {counts[most]:,} images, the smallest, "
-                f"{names[least]}, has {counts[least]:,}; a search compares by balanced accuracy, "
-                "and --class-weights balanced or --search imbalance.oversampling=0..1 may help",
+                f"{names[least]}, has {counts[least]:,}; unless --objective says otherwise a "
+                "search compares by balanced accuracy, and --class-weights balanced or --search "
+                "imbalance.oversampling=0..1 may help",
             )
 
     def _of_looks(self) -> Iterator[Finding]:

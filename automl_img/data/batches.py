@@ -61,10 +61,17 @@ class Batches:
         self.batch_size = min(batch_size, len(rows))
         self._images, self._labels, self._rows, self._seed = images, labels, rows, seed
         self._order: tuple[int, Ints] | None = None
+        self.class_weights: Array | None = None
+        self._of_classes: list[Ints] = []
+        if not weighting and not oversampling:
+            return
         counts = np.bincount(labels[rows])
         drawn = np.where(counts, np.maximum(counts, 1.0) ** (1 - oversampling), 0)
-        self._drawn = drawn * len(rows) / drawn.sum() if oversampling else None
-        self.class_weights: Array | None = None
+        if oversampling:
+            present = counts > 0
+            by_class = rows[np.argsort(labels[rows], kind="stable")]
+            self._of_classes = np.split(by_class, np.cumsum(counts[present])[:-1])
+            self._drawn = drawn[present] * len(rows) / drawn.sum()
         if weighting:
             weights = np.maximum(counts, 1.0) ** -weighting
             self.class_weights = (weights / np.average(weights, weights=drawn)).astype(np.float32)
@@ -96,20 +103,17 @@ class Batches:
     def _epoch(self, epoch: int) -> Ints:
         if self._order is None or self._order[0] != epoch:
             rng = np.random.default_rng(np.random.SeedSequence([self._seed, epoch]))
-            rows = self._rows if self._drawn is None else self._oversampled(self._drawn, rng)
+            rows = self._oversampled(rng) if self._of_classes else self._rows
             self._order = (epoch, rng.permutation(rows))
         return self._order[1]
 
-    def _oversampled(self, drawn: Array, rng: np.random.Generator) -> Ints:
-        """As many rows as there are, ``drawn`` of each class up to rounding: all of its images as
-        often as that gives, and a random part of them once more."""
-        present = np.flatnonzero(drawn)
-        ends = np.floor(np.cumsum(drawn[present]) + rng.uniform()).astype(np.int64)
+    def _oversampled(self, rng: np.random.Generator) -> Ints:
+        """As many rows as there are, of each class its share of them up to rounding: all of its
+        images as often as that gives, and a random part of them once more."""
+        ends = np.floor(np.cumsum(self._drawn) + rng.uniform()).astype(np.int64)
         ends[-1] = len(self._rows)
-        labels = self._labels[self._rows]
         chosen = []
-        for label, count in zip(present, np.diff(ends, prepend=0).tolist(), strict=True):
-            own = self._rows[labels == label]
+        for own, count in zip(self._of_classes, np.diff(ends, prepend=0).tolist(), strict=True):
             more = rng.choice(own, count % len(own), replace=False)
             chosen.append(np.concatenate([np.tile(own, count // len(own)), more]))
         return np.concatenate(chosen)

@@ -20,6 +20,7 @@ _WHOSE = "trial.json"
 _OF_THE_WINNER = (
     "winner.json",
     "test.json",
+    "label_errors.json",
     "predictions/test.npz",
     "model.keras",
     "ensemble.json",

@@ -110,6 +110,28 @@ class _Steps:
         keep_winner(run, winner, again, choice, serving)
         note_test(run, winner)
         evaluate(self._specs, self._test, classifier)
+        self._suspect_labels()
+
+    def _suspect_labels(self) -> None:
+        """Keep which labels are probably wrong; where that fails, a notice says why."""
+        run = self._specs.run
+        names = {"validation": run.predictions_of_trials, "test": ["test"]}
+        parts = {
+            part: [run.read_predictions(name) for name in each] for part, each in names.items()
+        }
+        try:
+            suspected = suspected_labels(
+                {
+                    part: [each for each in found if each is not None]
+                    for part, found in parts.items()
+                }
+            )
+        # Of a library that the search can do without.
+        except Exception as error:
+            self._listener(Notice(f"nobody looked for wrong labels: {_first_line(error)}"))
+            return
+        if suspected is not None:
+            run.write_json("label_errors.json", suspected)
 
     def export(self) -> None:
         """Write the model, compared with the trained one."""
@@ -142,8 +164,11 @@ class _Steps:
         except Exception as error:
             if disk_is_full(error):
                 raise
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            listener(Notice(f"no ensemble: {first[:200]}"))
+            listener(Notice(f"no ensemble: {_first_line(error)}"))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def clear_trials(run: Run) -> None:
@@ -229,13 +254,6 @@ def evaluate(specs: Specs, test: TestImages, classifier: Any) -> None:
     write_thumbnails(run, test.images, rows)
     run.write_json("test.json", score(test.labels, probabilities, names))
     write_left_out(run, test.left_out)
-    whole = [run.read_predictions(name) for name in run.predictions_of_trials]
-    parts = {"validation": whole, "test": [run.read_predictions("test")]}
-    suspected = suspected_labels(
-        {part: [each for each in found if each is not None] for part, found in parts.items()}
-    )
-    if suspected is not None:
-        run.write_json("label_errors.json", suspected)
 
 
 def _keep_ensemble(

@@ -351,3 +351,22 @@ def test_grey_and_odd_images_go_through_to_predictions(tmp_path: Path) -> None:
     (one,) = predict(run.path, [tmp_path / "odd" / "hell 'x'" / "3 ü.png"])
     assert one.label in run.info["data"]["class_names"]
     assert json.loads((run.path / "report.json").read_text())
+
+
+def test_a_search_is_whole_where_the_look_for_wrong_labels_fails(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(parts: object) -> None:
+        raise ValueError("no such thing")
+
+    monkeypatch.setattr("automl_img.search.finalists.suspected_labels", fail)
+    said: list[str] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Notice):
+            said.append(event.text)
+
+    run = small_search(photos, tmp_path / "runs", listen, budget=1, max_epochs=1)
+    assert run.info["status"] == "finished"
+    assert run.model.exists()
+    assert "nobody looked for wrong labels: no such thing" in said
