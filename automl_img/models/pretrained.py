@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from automl_img.errors import WeightsError
 from automl_img.models.freezing import split
+from automl_img.models.size import Size
 from automl_img.space.dimensions import Choice, Dimension, Float, Int, When
 from automl_img.trials import Params
 
@@ -34,6 +35,8 @@ HYPERPARAMETERS: tuple[Dimension, ...] = (
 )
 # Of averages in batch normalisation, as in the networks from scratch.
 _MOMENTUM = 0.9
+# Of the values that layers give.
+_MEASURED_SIDE = 224
 # ImageNet's mean by channel, blue first, as the weights that Caffe trained expect.
 _CAFFE_MEANS = (103.939, 116.779, 123.68)
 
@@ -51,6 +54,8 @@ class Variant:
         minimum: the smallest side in pixels that it takes; smaller images are enlarged.
         cuts: where it may be frozen: the valid cuts at its stage ends, as counts of layers from the
             input, the whole of it last.
+        learns: millions of parameters, and of values that layers give for an image of 224 pixels,
+            of all layers, then of those behind each cut but the last.
     """
 
     name: str
@@ -59,6 +64,7 @@ class Variant:
     preprocessing: Literal["caffe", "unit", "inside"]
     minimum: int
     cuts: tuple[int, ...]
+    learns: tuple[tuple[float, float], ...]
 
 
 class Family:
@@ -116,6 +122,15 @@ class Family:
         x = prefix(x) if prefix is not None else x
         x = suffix(x) if suffix is not None else x
         return keras.Model(inputs, x, name="backbone")
+
+    def size(self, name: str, image_size: int, channels: int, params: Params) -> Size:
+        """See ``automl_img.models.backbones``; what a layer gives grows with the pixels."""
+        variant = self.variants[name]
+        frozen = int(params.get(f"{name}.frozen_layers", 0))
+        learns = dict(zip((0, *variant.cuts), (*variant.learns, (0.0, 0.0)), strict=True))
+        learnt, values = learns[frozen]
+        pixels = (max(image_size, variant.minimum) / _MEASURED_SIDE) ** 2
+        return Size(round(1e6 * learns[0][0]), round(1e6 * learnt), round(1e6 * values * pixels))
 
 
 def application(variant: Variant, side: int) -> Any:

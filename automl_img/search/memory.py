@@ -1,8 +1,8 @@
 """Which trials fit into the memory that a worker has, learnt from those that ran.
 
-What a network takes is told from its layers (``automl_img.training.footprint``) once it was built;
-what its process really held corrects that, for each backbone; and a trial that ran out of memory
-corrects it at once. A network that nobody has built yet is looked at by the worker that builds it.
+What a network takes is told from its size (``automl_img.training.costs.estimate``), and from its
+layers (``automl_img.training.footprint``) once it was built; what its process really held corrects
+that, for each backbone; and a trial that ran out of memory corrects it at once.
 """
 
 from __future__ import annotations
@@ -25,16 +25,24 @@ _LEAST_PART = 0.25
 class MemoryBounds:
     """The memory of a worker, and what trials need of it."""
 
-    def __init__(self, share: int, held: int, graph_of: Callable[[Params], str]) -> None:
+    def __init__(
+        self,
+        share: int,
+        held: int,
+        graph_of: Callable[[Params], str],
+        estimate: Callable[[Params], Footprint],
+    ) -> None:
         """
         Args:
             share: bytes of memory for a trial: the worker's, or of its GPU; 0 where unknown.
             held: what of it a process holds before it trains.
             graph_of: the signature of the graph that a trial needs.
+            estimate: what a network takes that nobody has built yet.
         """
         self._held = held
         self._room = max(share - held, int(_LEAST_PART * share))
         self._graph_of = graph_of
+        self._estimate = estimate
         self._known: dict[str, Footprint] = {}
         # What was really held, as a part of what was estimated, by backbone.
         self._measured: dict[str, float] = {}
@@ -55,18 +63,19 @@ class MemoryBounds:
         return max(most, trained) if self._room else 0
 
     def refusal(self, params: Params) -> str | None:
-        """Why a trial is not worth starting, in a sentence; None where it fits or nothing is known
-        of its network."""
-        known = self._known.get(self._graph_of(params))
+        """Why a trial is not worth starting, in a sentence; None where it fits."""
         allowance = self.allowance(params)
-        if known is None or not allowance:
+        if not allowance:
             return None
-        needs = known.of(int(params["batch_size"]))
+        needs = self._footprint(params).of(int(params["batch_size"]))
         return too_large(needs, allowance) if needs > allowance else None
 
     def estimated(self, params: Params) -> dict[str, float]:
-        """Of a network that was built before; see ``automl_img.trials.TrialRecord.memory``."""
-        return dataclasses.asdict(self._known[self._graph_of(params)])
+        """See ``automl_img.trials.TrialRecord.memory``."""
+        return dataclasses.asdict(self._footprint(params))
+
+    def _footprint(self, params: Params) -> Footprint:
+        return self._known.get(self._graph_of(params)) or self._estimate(params)
 
     def restore(self, record: TrialRecord) -> None:
         """Learn from a trial of this session or an earlier one, which may have had less room."""

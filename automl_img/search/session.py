@@ -181,7 +181,10 @@ class Session:
             sampler, numbers, [each for each in going_on if each.repeat_of is None]
         )
         memory = MemoryBounds(
-            self.resources.trial_bytes, self.resources.held_bytes, self.specs.graph
+            self.resources.trial_bytes,
+            self.resources.held_bytes,
+            self.specs.graph,
+            self.specs.footprint,
         )
         self._restore(proposals, memory)
         repeats = Repeats(

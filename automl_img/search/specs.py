@@ -16,6 +16,7 @@ from automl_img.objectives import to_measure
 from automl_img.runs import Run
 from automl_img.search.hardware import Resources
 from automl_img.settings import SearchSettings
+from automl_img.training.costs import Footprint, estimate
 from automl_img.trials import Params, TrialRecord, TrialSpec
 
 if TYPE_CHECKING:
@@ -137,6 +138,12 @@ class Specs:
             rows[part] = part_of(rows[part], rows["labels"][rows[part]], most, rng)
         with replacing(self.run.path / PROBE_ROWS) as temporary:
             np.savez(temporary, **rows)
+
+    def footprint(self, params: Params) -> Footprint:
+        """What training a network takes, before it was built."""
+        prepared = self.prepared
+        precision = self.resources.precision_of(str(params["backbone"]))
+        return estimate(params, prepared.image_size, prepared.channels, precision)
 
     def graph(self, params: Params) -> str:
         """The signature of the graph that a trial with ``params`` needs."""

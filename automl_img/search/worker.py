@@ -102,7 +102,7 @@ def _train(spec: TrialSpec) -> None:
     graphs, growth = _kept()
     _leave_if_too_large(spec, graphs, growth)
     from automl_img.training import checkpoint
-    from automl_img.training.footprint import check_whole, memory_facts, takes_much
+    from automl_img.training.footprint import memory_facts, takes_much
     from automl_img.training.trainer import Trainer
 
     # Not before the imports, which take as long as they take.
@@ -116,7 +116,6 @@ def _train(spec: TrialSpec) -> None:
     trainer = None
     epoch = 0
     try:
-        check_whole(spec)
         trainer = Trainer(spec, graphs)
         if takes_much(spec, trainer.model):
             # Nothing can be told any more where the system ends the process.

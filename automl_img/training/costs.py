@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from automl_img.models.backbones import family_of
 from automl_img.objectives import described
 from automl_img.trials import Params
 
@@ -103,6 +104,22 @@ class Footprint:
     def of(self, batch_size: int) -> int:
         """Bytes of a training step."""
         return self.fixed_bytes + batch_size * self.image_bytes
+
+
+def estimate(params: Params, image_size: int, channels: int, precision: str) -> Footprint:
+    """The footprint of a network that nobody has built yet, rather less than it is.
+
+    Args:
+        params: of a trial.
+        image_size: side in pixels.
+        channels: 1 or 3.
+        precision: the policy of Keras that it trains with.
+    """
+    name = str(params["backbone"])
+    size = family_of(name).size(name, image_size, channels, params)
+    slots = 1 if params["optimizer.name"] == "sgd" else 2
+    value = 2 if precision == "mixed_bfloat16" else 4
+    return Footprint(4 * (size.parameters + (1 + slots) * size.learnt), value * size.values)
 
 
 def too_large(needs: float, allowance: float) -> str:

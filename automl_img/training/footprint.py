@@ -12,17 +12,14 @@ import keras
 
 from automl_img.errors import TooLarge
 from automl_img.models.network import TrainingModel, head_alone
-from automl_img.training.costs import Footprint, too_large
+from automl_img.training.costs import Footprint, estimate, too_large
 from automl_img.training.inputs import TrialImages
 from automl_img.training.peak import GROWTH
-from automl_img.training.work import layers_of
 from automl_img.trials import TrialSpec
 
 _BYTES = {"bfloat16": 2, "float16": 2, "uint8": 1}
 # Of the memory that a trial may take.
 _MUCH = 0.2
-# Of an optimizer, for each parameter.
-_MOST_SLOTS = 2
 _footprints: WeakKeyDictionary[TrainingModel, Footprint] = WeakKeyDictionary()
 
 
@@ -62,21 +59,8 @@ def check_fits(model: TrainingModel, spec: TrialSpec) -> None:
     Raises:
         TooLarge: training ``model`` would need more memory than the trial may take.
     """
-    _check(footprint(model), spec)
-
-
-def check_whole(spec: TrialSpec) -> None:
-    """The same before anything of a network is built whose head trains alone first.
-
-    Raises:
-        TooLarge: training the whole of it would need more memory than the trial may take.
-    """
-    if spec.memory_bytes and head_alone(spec.params) is not None:
-        _check(_whole_footprint(spec), spec)
-
-
-def _check(needs: Footprint, spec: TrialSpec) -> None:
-    most, size = spec.memory_bytes, needs.of(int(spec.params["batch_size"]))
+    needs, most = footprint(model), spec.memory_bytes
+    size = needs.of(int(spec.params["batch_size"]))
     if most and size > most:
         raise TooLarge(too_large(size, most), dataclasses.asdict(needs))
 
@@ -91,15 +75,9 @@ def _is_head_alone(spec: TrialSpec, model: TrainingModel) -> bool:
 
 
 def _whole_footprint(spec: TrialSpec) -> Footprint:
-    """Of a pretrained network, told without building it for this; without its few last weights."""
+    """Of a network that is not built as a whole."""
     facts = TrialImages(spec).facts(spec)
-    name = str(spec.params["backbone"])
-    cut = int(spec.params.get(f"{name}.frozen_layers", 0))
-    _, counts, shapes = layers_of(name, facts.image_size, facts.channels, ())
-    size = 2 if spec.precision == "mixed_bfloat16" else 4
-    outputs = [size * math.prod(shape) for shape in shapes]
-    fixed = 4 * (sum(counts) + (1 + _MOST_SLOTS) * sum(counts[cut:]))
-    return Footprint(fixed, sum(outputs[cut:]) + 2 * max(outputs))
+    return estimate(spec.params, facts.image_size, facts.channels, spec.precision)
 
 
 def _count(variables: Iterable[Any]) -> int:

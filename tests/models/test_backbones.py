@@ -13,6 +13,7 @@ from automl_img.models import backbones
 from automl_img.models.hypermodel import ImageClassifier, bind
 from automl_img.models.hyperparameters import declared
 from automl_img.models.network import ImageFacts
+from automl_img.models.weights import find_variant
 from automl_img.plugins import leaf_names, leaves
 from automl_img.search.start import start_set
 from automl_img.space.dimensions import Choice, Dimension, SearchSpace
@@ -68,6 +69,22 @@ class TestEveryFamily:
 
     def test_builds_its_smallest_variant_from_scratch(self, family: ModuleType) -> None:
         check_smallest(family, smallest(family), channels=3)
+
+    def test_tells_the_size_of_each_variant_and_less_where_more_is_frozen(
+        self, family: ModuleType
+    ) -> None:
+        for name in family.VARIANTS:
+            params = params_of(backbone=name, **({} if name == "cnn" else {"weights": "none"}))
+            whole = family.size(name, 224, 3, params)
+            assert whole.parameters == whole.learnt > 0
+            variant = find_variant(name)
+            sizes = [
+                family.size(name, 224, 3, {**params, f"{name}.frozen_layers": cut})
+                for cut in (0, *(variant.cuts if variant else ()))
+            ]
+            assert sizes == sorted(sizes, reverse=True)
+            assert {size.parameters for size in sizes} == {whole.parameters}
+            assert not variant or sizes[-1][1:] == (0, 0)
 
     @pytest.mark.slow
     def test_takes_grey_images_smaller_than_its_network_does(self, family: ModuleType) -> None:

@@ -27,6 +27,7 @@ from automl_img.search.specs import Specs
 from automl_img.search.spending import Part, Spending
 from automl_img.search.storage import open_studies
 from automl_img.training import checkpoint
+from automl_img.training.costs import Footprint
 from automl_img.trials import Origin, Params, TrialRecord, TrialSpec, TrialState
 from tests.search.spaces import epoch, record, space
 
@@ -134,7 +135,7 @@ class Search:
             self.spending,
             self.events.append,
         )
-        self.memory = MemoryBounds(memory, 0, graph_of)
+        self.memory = MemoryBounds(memory, 0, graph_of, lambda params: Footprint(0, 0))
         self.last = Last()
         self.conductor = Conductor(
             self.run,

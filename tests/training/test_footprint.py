@@ -12,7 +12,7 @@ from automl_img.errors import TooLarge
 from automl_img.models import backbones
 from automl_img.models.network import ImageFacts, TrainingModel, training_model
 from automl_img.plugins import leaves
-from automl_img.training.costs import Footprint
+from automl_img.training.costs import Footprint, estimate
 from automl_img.training.footprint import check_fits, footprint, memory_facts, takes_much
 from tests.training.trials import params_of, write_pixels
 
@@ -53,6 +53,28 @@ def test_each_family_has_a_footprint(name: str) -> None:
     whole = footprint(model_of(32, **options))
     assert 0 < whole.fixed_bytes < 10**9
     assert 0 < whole.image_bytes < 10**9
+    assert_told_before(whole, 32, **options)
+
+
+@pytest.mark.parametrize(
+    "fix",
+    [
+        {},
+        {"cnn__depth": "4", "cnn__kernel_size": "5", "cnn__convolutions": "1"},
+        {"cnn__batch_normalization": "false", "optimizer__name": "sgd"},
+    ],
+)
+@pytest.mark.parametrize("side", [8, 48, 200])
+def test_of_a_network_from_scratch_its_size_tells_as_much(fix: dict[str, str], side: int) -> None:
+    wide = {"cnn__depth": "3", "cnn__filters": "48", "cnn__convolutions": "3"}
+    assert_told_before(footprint(model_of(side, **{**wide, **fix})), side, **{**wide, **fix})
+
+
+def assert_told_before(whole: Footprint, side: int, **fix: str) -> None:
+    """What was told before a network was built is at most what it is, and not much less."""
+    told = estimate(params_of(**fix), side, 3, "float32")
+    assert 0.9 * whole.fixed_bytes <= told.fixed_bytes <= 1.01 * whole.fixed_bytes
+    assert 0.5 * whole.image_bytes <= told.image_bytes <= 1.01 * whole.image_bytes
 
 
 def test_a_network_that_does_not_fit_is_refused_with_what_it_needs(tmp_path: Path) -> None:

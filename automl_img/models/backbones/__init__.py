@@ -10,7 +10,9 @@ Each has
 - ``build(variant, image_size, channels, params, weights)``: a ``keras.Model`` from float
   images in [0, 255] of shape (batch, image_size, image_size, channels) to a feature map of shape
   (batch, height, width, filters). Where a part of it is frozen, it is made of a layer "prefix",
-  which never trains, and a layer "suffix", which does; either may be missing.
+  which never trains, and a layer "suffix", which does; either may be missing;
+- ``size(variant, image_size, channels, params)``: about how large that is, an
+  ``automl_img.models.size.Size``, told without building it.
 """
 
 from __future__ import annotations

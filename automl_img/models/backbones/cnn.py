@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from automl_img.models.size import Size
 from automl_img.space.dimensions import Choice, Dimension, Int, When
 from automl_img.trials import Params
 
@@ -52,9 +53,7 @@ def build(variant: str, image_size: int, channels: int, params: Params, weights:
     inputs = keras.Input((image_size, image_size, channels), name="images")
     # From [0, 255] to about zero mean and unit deviation of natural images.
     x = layers.Rescaling(1 / 64, offset=-2.0)(inputs)
-    side, stride = image_size, 1
-    while side > _LARGEST_FIRST_MAP:
-        side, stride = (side + 1) // 2, stride * 2
+    side, stride = _first_map(image_size)
     x = conv(x, filters, stride)
     for block in range(depth):
         if block > 0:
@@ -68,6 +67,38 @@ def build(variant: str, image_size: int, channels: int, params: Params, weights:
                 branch = conv(branch, filters * 2**block)
             x = layers.Add()([x, branch])
     return keras.Model(inputs, x, name="backbone")
+
+
+def size(variant: str, image_size: int, channels: int, params: Params) -> Size:
+    """See ``automl_img.models.backbones``; follows ``build``."""
+    filters, kernel = int(params["cnn.filters"]), int(params["cnn.kernel_size"])
+    extra = int(params["cnn.convolutions"]) - 1
+    normalize = bool(params["cnn.batch_normalization"])
+    side, stride = _first_map(image_size)
+    parameters, values, before = 0, image_size**2 * channels, channels
+    # A stem, then a block each of which begins with a convolution to its filters.
+    for block in range(int(params["cnn.depth"])):
+        width, reach = filters * 2**block, kernel
+        if block == 0:
+            reach = max(kernel, stride + 1)
+        elif side >= 2 * _SMALLEST_MAP:
+            side //= 2
+            values += side**2 * before
+        weights = reach**2 * before + extra * kernel**2 * width
+        # Four for each filter in its normalisation, else a bias.
+        parameters += width * (weights + (1 + extra) * (4 if normalize else 1))
+        layers = (1 + extra) * (3 if normalize else 2) + bool(extra)
+        values += layers * side**2 * width
+        before = width
+    return Size(parameters, parameters, values)
+
+
+def _first_map(image_size: int) -> tuple[int, int]:
+    """The side of the stem's output, and its stride."""
+    side, stride = image_size, 1
+    while side > _LARGEST_FIRST_MAP:
+        side, stride = (side + 1) // 2, stride * 2
+    return side, stride
 
 
 class _Convolutions:

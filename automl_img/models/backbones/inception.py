@@ -12,6 +12,7 @@ FAMILY = Family(
         preprocessing="unit",
         minimum=75,
         cuts=(11, 18, 87, 229, 311),
+        learns=((21.80, 16.73), (21.77, 11.79), (21.63, 9.41), (20.81, 5.70), (12.83, 1.17)),
     ),
     Variant(
         "inception_resnet_v2",
@@ -20,6 +21,7 @@ FAMILY = Family(
         preprocessing="unit",
         minimum=75,
         cuts=(11, 261, 595, 780),
+        learns=((54.34, 40.73), (54.31, 35.79), (52.66, 20.80), (27.45, 2.99)),
     ),
 )
 VARIANTS = FAMILY.names
@@ -27,3 +29,4 @@ HYPERPARAMETERS = FAMILY.hyperparameters
 START = FAMILY.start
 BFLOAT16_ON_CPU = False
 build = FAMILY.build
+size = FAMILY.size

@@ -12,6 +12,7 @@ FAMILY = Family(
         preprocessing="unit",
         minimum=71,
         cuts=(16, 26, 116, 132),
+        learns=((20.86, 34.57), (20.81, 21.80), (20.67, 16.74), (6.80, 1.70)),
     ),
 )
 VARIANTS = FAMILY.names
@@ -19,3 +20,4 @@ HYPERPARAMETERS = FAMILY.hyperparameters
 START = FAMILY.start
 BFLOAT16_ON_CPU = False
 build = FAMILY.build
+size = FAMILY.size
