@@ -1,9 +1,9 @@
 """Whether the memory of training that is told beforehand is what a process then really holds.
 
-The smallest network of each family and one from scratch, all of it trained, each in a process of its
-own, at a batch size whose estimate is about 1 GB: what was told from the size of the network before
-it was built, what was told from its layers, and what the process grew by. A search believes half of
-an estimate until it has measured a trial of the same backbone.
+The smallest network of each family and one from scratch, all of it trained, each in a process of
+its own, at a batch size whose estimate is about 1 GB: what was told from the size of the network
+before it was built, what was told from its layers, and what the process grew by. A search believes
+half of an estimate until it has measured a trial of the same backbone.
 """
 
 from __future__ import annotations
