@@ -1,10 +1,16 @@
-"""Scores of predicted classes, one number each: what a search can aim at, and parts of the test."""
+"""Scores of predicted classes, one number each: what a search can aim at, and parts of the test.
+
+Of images that have one class each; those of images that may have several are in ``label_scores``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
+
+from automl_img import label_scores
+from automl_img.labels import are_sets
 
 # What a search can aim at beside the accuracy, as it says it.
 NAMES = {
@@ -13,6 +19,7 @@ NAMES = {
     "val_macro_f1": "macro F1",
     "val_auc": "area under the ROC curve",
     "val_loss": "exp(-loss)",
+    **label_scores.NAMES,
 }
 
 
@@ -24,19 +31,68 @@ def score(objective: str, probabilities: np.ndarray, labels: np.ndarray) -> floa
 
     Args:
         objective: a key of ``NAMES``.
-        probabilities: (images, classes), rows sum to 1, at least one image.
-        labels: int64 (images,).
+        probabilities: (images, classes), at least one image; rows sum to 1 where each image has
+            one class.
+        labels: see ``automl_img.labels``.
     """
-    return _SCORES[objective](probabilities, labels)
+    scores = label_scores.SCORES if are_sets(labels) else _SCORES
+    return scores[objective](probabilities, labels)
+
+
+def objectives_of(sets: bool) -> tuple[str, ...]:
+    """The objectives of images that have one class each, or that may have several."""
+    return tuple(label_scores.SCORES if sets else _SCORES)
+
+
+def right(
+    probabilities: np.ndarray, labels: np.ndarray, thresholds: np.ndarray | None = None
+) -> np.ndarray:
+    """Which images are predicted right, bool (images,): their class is the most probable one; of
+    several classes each is on its side of its threshold.
+
+    Args:
+        thresholds: of images with several classes, float (classes,); None for 0.5 each.
+    """
+    known = np.where(np.isnan(probabilities), -1.0, probabilities)
+    if are_sets(labels):
+        each = label_scores.THRESHOLD if thresholds is None else thresholds
+        return label_scores.all_right(known, labels, each)
+    found: np.ndarray = known.argmax(axis=1) == labels
+    return found
+
+
+def confidence(
+    probabilities: np.ndarray, labels: np.ndarray, thresholds: np.ndarray | None = None
+) -> np.ndarray:
+    """How sure a prediction of each image is, float (images,): the probability of the most probable
+    class. Of several classes: where one is said wrong, by how much at the most its probability is
+    beyond the threshold; where all are right, by how much at the least.
+
+    Args:
+        thresholds: see ``right``.
+    """
+    known = np.where(np.isnan(probabilities), -1.0, probabilities)
+    if not are_sets(labels):
+        highest: np.ndarray = known.max(axis=1)
+        return highest
+    each = label_scores.THRESHOLD if thresholds is None else thresholds
+    margin = np.abs(known - each)
+    wrong = (known >= each) != (labels > 0)
+    most = np.where(wrong, margin, -1.0).max(axis=1)
+    sure: np.ndarray = np.where(wrong.any(axis=1), most, margin.min(axis=1))
+    return sure
 
 
 def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Share of right predictions, of at least one image."""
-    return float((probabilities.argmax(axis=1) == labels).mean())
+    return float(right(probabilities, labels).mean())
 
 
 def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Mean cross-entropy in nats, of at least one image; of a probability of 0 it is 27.6."""
+    """Mean cross-entropy in nats, of at least one image; of a probability of 0 it is 27.6. Of
+    several classes it is the sum over the classes."""
+    if are_sets(labels):
+        return label_scores.log_loss(probabilities, labels)
     chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return float(-np.log(np.maximum(chosen, 1e-12)).mean())
 
@@ -56,29 +112,17 @@ def roc_auc(
 ) -> tuple[float | None, list[float | None]]:
     """The area under the ROC curve: of class 1 for two classes, else one against the rest, macro.
 
-    Ranks give all classes in one go, and a class without images simply has none, where
-    ``sklearn.metrics.roc_auc_score`` raises.
-
-    Source: J. A. Hanley and B. J. McNeil, Radiology 143 (1982): the area is the Mann-Whitney
-    statistic of the ranks.
-
     Args:
-        labels: int64, shape (images,).
+        labels: see ``automl_img.labels``.
         probabilities: float, shape (images, classes), finite.
 
     Returns:
         The area, None where no class has images inside and outside of it; and that of each class.
     """
-    from scipy.stats import rankdata
-
-    images, classes = probabilities.shape
-    ranks = rankdata(probabilities, axis=0)
-    mine = labels[:, None] == np.arange(classes)[None, :]
-    inside = mine.sum(axis=0)
-    pairs = inside * (images - inside)
-    wins = (ranks * mine).sum(axis=0) - inside * (inside + 1) / 2
-    areas = [float(wins[i] / pairs[i]) if pairs[i] else None for i in range(classes)]
-    if classes == 2:
+    sets, classes = are_sets(labels), probabilities.shape[1]
+    mine = labels > 0 if sets else labels[:, None] == np.arange(classes)[None, :]
+    areas = label_scores.areas(mine, probabilities)
+    if classes == 2 and not sets:
         return areas[1], areas
     known = [area for area in areas if area is not None]
     return (float(np.mean(known)) if known else None), areas

@@ -55,8 +55,9 @@ class Predictions:
     """Predictions on one split.
 
     Attributes:
-        labels: int64, shape (images,): the true class of each image.
-        probabilities: float32, shape (images, classes): rows sum to 1.
+        labels: the truth, see ``automl_img.labels``.
+        probabilities: float32, shape (images, classes): rows sum to 1 where each image has one
+            class.
         names: file names relative to the data, length ``images``.
     """
 
@@ -165,7 +166,7 @@ class Run:
         with replacing(self.path / "predictions" / f"{name}.npz") as temporary:
             np.savez_compressed(
                 temporary,
-                labels=predictions.labels.astype(np.int64),
+                labels=predictions.labels,
                 probabilities=predictions.probabilities.astype(np.float32),
                 names=np.array(predictions.names, dtype=np.str_),
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -16,13 +15,13 @@ from pydantic import (
     field_validator,
 )
 
+from automl_img.amounts import parse_bytes, parse_seconds
 from automl_img.budget import Budget
 from automl_img.errors import SettingsError, did_you_mean
 from automl_img.objectives import OBJECTIVES, Limits, Objective, parse_objectives
 
 DEFAULTS_FILE = "automl-img.toml"
 _FIXED_BY = {"none": {}, "balanced": {"imbalance.class_weights": "1"}}
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
 class SearchSettings(BaseModel):
@@ -61,6 +60,10 @@ class SearchSettings(BaseModel):
             or "90s"; "0" waits for ever. Each batch is something.
         stop_when_stale: end the search when a third of the budget brought nothing better.
         path_column, label_column, split_column: columns of a table; None finds them by name.
+        label_columns: columns of a table, each named by a class, that say whether an image has it:
+            names or patterns, comma-separated, as "has_*"; an image may have several classes then.
+        label_separator: between the classes of an image in the column of labels, as "|"; an image
+            may have several then.
         group_column: a column of a table; images with the same value stay in one part.
         weights_dir: a folder with ImageNet weight files, searched before the Keras cache.
         max_disk: the disk that checkpoints and weights of all trials may take together, as "10GB";
@@ -97,6 +100,8 @@ class SearchSettings(BaseModel):
     stop_when_stale: bool = False
     path_column: str | None = None
     label_column: str | None = None
+    label_columns: str | None = Field(default=None, min_length=1)
+    label_separator: str | None = Field(default=None, min_length=1)
     split_column: str | None = None
     group_column: str | None = None
     weights_dir: str | None = None
@@ -132,17 +137,17 @@ class SearchSettings(BaseModel):
     @property
     def feature_bytes(self) -> int:
         """``feature_cache`` in bytes."""
-        return _bytes(self.feature_cache)
+        return parse_bytes(self.feature_cache)
 
     @property
     def disk_bytes(self) -> int:
         """``max_disk`` in bytes."""
-        return _bytes(self.max_disk)
+        return parse_bytes(self.max_disk)
 
     @property
     def timeout(self) -> float:
         """``trial_timeout`` in seconds; 0 for none."""
-        return _seconds(self.trial_timeout)
+        return parse_seconds(self.trial_timeout)
 
     @field_validator("search", "fix", mode="before")
     @classmethod
@@ -177,7 +182,7 @@ class SearchSettings(BaseModel):
     @classmethod
     def _is_an_amount(cls, value: Any) -> Any:
         if isinstance(value, str | int) and not isinstance(value, bool):
-            _bytes(str(value))
+            parse_bytes(str(value))
             return str(value)
         return value
 
@@ -185,8 +190,17 @@ class SearchSettings(BaseModel):
     @classmethod
     def _is_a_time(cls, value: Any) -> Any:
         if isinstance(value, str | int) and not isinstance(value, bool):
-            _seconds(str(value))
+            parse_seconds(str(value))
             return str(value)
+        return value
+
+    @field_validator("label_columns", "label_separator")
+    @classmethod
+    def _alone(cls, value: str | None, info: ValidationInfo) -> str | None:
+        others = {"label_columns": ("label_column",), "label_separator": ("label_columns",)}
+        for other in others[str(info.field_name)]:
+            if value is not None and info.data.get(other) is not None:
+                raise ValueError(f"cannot stand beside --{other.replace('_', '-')}")
         return value
 
     @field_validator("name")
@@ -238,36 +252,6 @@ def merged(defaults: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
         if isinstance(defaults.get(key), dict) and key in asked:
             result[key] = {**_flat(defaults[key]), **asked[key]}
     return result
-
-
-def _bytes(text: str) -> int:
-    """``"1.5GB"`` as 1,500,000,000; a number alone counts bytes.
-
-    Raises:
-        ValueError: it is no such amount.
-    """
-    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)b?\s*", text, re.IGNORECASE)
-    if found is None:
-        raise ValueError("must be an amount such as 20GB, 500MB or 0")
-    return int(float(found[1]) * _UNITS[found[2].lower()])
-
-
-def _seconds(text: str) -> float:
-    """``"1h30m"`` as 5400; 0 for none.
-
-    Raises:
-        ValueError: it is no time.
-    """
-    rule = "must be a time (30m, 90s, 1h) or 0 for none"
-    if text.strip() == "0":
-        return 0.0
-    try:
-        found = Budget.parse(text).seconds
-    except ValueError:
-        raise ValueError(rule) from None
-    if found is None:
-        raise ValueError(rule)
-    return found
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

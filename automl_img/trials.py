@@ -72,7 +72,7 @@ class TrialSpec:
         pixels: folder of the pixel cache with the training and validation images; it holds no
             test image.
         rows: ``.npz`` file with ``train`` and ``validation``, int64 rows of that cache, and
-            ``labels``, int64, one for each row of the cache (-1 where the row is not used).
+            ``labels``, one for each row of the cache, see ``automl_img.labels``.
         train_on_all: train on both, without validation, as the winner is.
         class_names: names in the order of the labels.
         flips: whether mirrored images keep their class, which decides the default augmentation.

@@ -24,6 +24,12 @@ _Column = Annotated[str | None, typer.Option(help="Column of a table.")]
 _Groups = Annotated[
     str | None, typer.Option(help="Column of a table: what is alike in it stays in one part.")
 ]
+_Several = Annotated[
+    str | None, typer.Option(metavar="NAMES", help="Columns of a table, one a class, of 1 and 0.")
+]
+_Separator = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="Between the classes of an image with several.")
+]
 _COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 _MOST_CLASSES = 20
 
@@ -40,6 +46,8 @@ def check(
     ] = None,
     path_column: _Column = None,
     label_column: _Column = None,
+    label_columns: _Several = None,
+    label_separator: _Separator = None,
     split_column: _Column = None,
     group_column: _Groups = None,
     seed: Annotated[int, typer.Option(help="Of the splits.")] = 0,
@@ -52,6 +60,7 @@ def check(
     from automl_img.cli.listeners import listening
 
     columns = {"path_column": path_column, "label_column": label_column}
+    columns |= {"label_columns": label_columns, "label_separator": label_separator}
     columns |= {"split_column": split_column, "group_column": group_column}
     asked = {**columns, "limit_per_class": limit_per_class}
     try:
@@ -84,6 +93,8 @@ def preview(
     ] = None,
     path_column: _Column = None,
     label_column: _Column = None,
+    label_columns: _Several = None,
+    label_separator: _Separator = None,
     split_column: _Column = None,
     group_column: _Groups = None,
     seed: Annotated[int, typer.Option(help="Of the parts, the images and their changes.")] = 0,
@@ -97,6 +108,7 @@ def preview(
 
     asked = {"image_size": image_size, "path_column": path_column, "seed": seed}
     asked |= {"label_column": label_column, "split_column": split_column}
+    asked |= {"label_columns": label_columns, "label_separator": label_separator}
     asked |= {"group_column": group_column}
     typed = pairs(fix or [], "--fix")
     with quiet_libraries(), listening(talk) as listener:
@@ -140,5 +152,6 @@ def _parts(audit: Audit) -> Table:
     table = Table("class", *counts, box=None)
     for name in audit.index.class_names[:_MOST_CLASSES]:
         table.add_row(plain(name), *(f"{of[name]:,}" for of in counts.values()))
-    table.add_row("all", *(f"{sum(of.values()):,}" for of in counts.values()), style="bold")
+    images = [f"{len(rows):,}" for rows in audit.split.parts().values()]
+    table.add_row("all", *images, style="bold")
     return table

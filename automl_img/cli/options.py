@@ -199,6 +199,22 @@ def _search_options(
     label_column: Annotated[
         str | None, typer.Option(help="Column of a table.", rich_help_panel=_DATA)
     ] = None,
+    label_columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Columns of a table, one a class, of 1 and 0; images may have several classes.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
+    label_separator: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Between the classes of an image that has several, in its label.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
     split_column: Annotated[
         str | None, typer.Option(help="Column of a table.", rich_help_panel=_DATA)
     ] = None,

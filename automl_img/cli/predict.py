@@ -29,6 +29,7 @@ def predict(
         if prediction.error is not None:
             fail(f"{prediction.image}: {prediction.error}")
         elif not json:
-            say(f"{prediction.image}\t{prediction.label}\t{prediction.probability:.3f}")
+            sure = "" if prediction.probability is None else f"{prediction.probability:.3f}"
+            say(f"{prediction.image}\t{prediction.label}\t{sure}")
     if any(prediction.error for prediction in found):
         raise typer.Exit(1)

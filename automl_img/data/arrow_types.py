@@ -11,13 +11,15 @@ if TYPE_CHECKING:
 _HUGGING_FACE = b"huggingface"
 
 
-def class_names(schema: pa.Schema, label: str) -> tuple[str, ...]:
-    """The names of a ``ClassLabel``; empty where the labels are no such."""
+def class_names(schema: pa.Schema, label: str | None) -> tuple[str, ...]:
+    """The names of a ``ClassLabel``, or of a list of these; empty where the labels are no such."""
     try:
         told = json.loads((schema.metadata or {})[_HUGGING_FACE])
         feature = told["info"]["features"][label]
+        # A list in older files, in newer ones an object around the feature of its items.
+        feature = feature[0] if isinstance(feature, list) else feature.get("feature", feature)
         names = feature["names"] if feature["_type"] == "ClassLabel" else ()
-    except (KeyError, TypeError, ValueError, RecursionError):
+    except (LookupError, AttributeError, TypeError, ValueError, RecursionError):
         return ()
     return tuple(map(str, names)) if isinstance(names, list) else ()
 
@@ -45,6 +47,14 @@ def is_plain(kind: pa.DataType) -> bool:
     texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     numbers = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
     return any(is_kind(kind) for is_kind in (*texts, *numbers))
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether values of this type are lists."""
+    import pyarrow as pa
+
+    kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(is_kind(kind) for is_kind in kinds)
 
 
 def image_bytes(column: pa.Array) -> pa.Array:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from automl_img import labels as label_sets
 from automl_img.data.appearance import Appearances
 from automl_img.data.cache import cache_root
 from automl_img.data.copies import with_copies
@@ -86,7 +87,7 @@ class Audit:
 
     def _by_class(self, rows: Ints) -> dict[str, int]:
         names = self.index.class_names
-        counts = np.bincount(self.index.labels[rows], minlength=len(names)).tolist()
+        counts = label_sets.count(self.index.labels[rows], len(names)).tolist()
         return dict(zip(names, counts, strict=True))
 
     def to_json(self) -> dict[str, Any]:
@@ -144,7 +145,7 @@ class Audit:
         return tuple(sorted(group, key=lambda row: (firsts[self._parts[row]] != row, row)))
 
     def _of_copies(self) -> Iterator[Finding]:
-        parts, labels = self._parts, self.index.labels
+        parts, labels = self._parts, label_sets.numbers(self.index.labels)
         crossing = [group for group in self._groups if len(set(parts[list(group)])) > 1]
         if crossing:
             first = [parts[list(group)].min() for group in crossing]
@@ -194,7 +195,7 @@ class Audit:
                 f"{_count(unreadable, 'image')} cannot be used (first: {first.name}: "
                 f"{first.reason})",
             )
-        counts = np.bincount(index.labels, minlength=len(names))
+        counts = index.class_counts
         tiny = [names[label] for label in np.flatnonzero(counts < TINY_CLASS).tolist()]
         if tiny:
             yield Finding(
@@ -204,7 +205,7 @@ class Audit:
                 f"({as_sentence(tiny)}): what is measured of them is mostly chance",
             )
         most, least = int(counts.argmax()), int(counts.argmin())
-        if imbalanced(counts):
+        if imbalanced(counts) and not label_sets.are_sets(index.labels):
             yield Finding(
                 "imbalance",
                 "note",

@@ -6,6 +6,7 @@ class names are read from the schema, where Hugging Face keeps them as JSON.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -14,10 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from automl_img.data.arrow_types import class_names, holds, image_bytes, is_plain
+from automl_img.data.arrow_types import class_names, holds, image_bytes, is_list, is_plain
 from automl_img.data.cache import built_once, check_space
 from automl_img.data.listing import Columns, Listing
-from automl_img.data.tables import USUAL, Rows, as_text, find_columns, find_image
+from automl_img.data.tables import (
+    SEVERAL,
+    USUAL,
+    Rows,
+    as_text,
+    classes_said,
+    find_columns,
+    find_image,
+    find_label_columns,
+)
 from automl_img.data.unpacking import check_bounds
 from automl_img.errors import DataError
 from automl_img.events import Listener, Phase, Progress
@@ -27,6 +37,8 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE = 64
 _IN_A_FOLDER = 1000
+# Beside "image" and the others, whatever a class is called.
+_OF_CLASS = "class {}"
 
 
 @dataclass(frozen=True)
@@ -62,11 +74,16 @@ class _Names:
     """The columns that count; None where there is none.
 
     Attributes:
+        label: None where each class has one.
+        classes: those of the classes, where each has one.
+        separator: see ``automl_img.data.listing.Listing``.
         holds: see ``automl_img.data.arrow_types.holds``.
     """
 
     image: str
-    label: str
+    label: str | None
+    classes: tuple[str, ...]
+    separator: str | None
     split: str | None
     group: str | None
     holds: str
@@ -105,7 +122,8 @@ def list_parts(
     folder = None
     if names.holds != "path":
         folder = _unpacked(parts, form, names.image, cache, listener)
-    rows = Rows(parts[0].path, "split" if by_name else names.split, names.group is not None)
+    split = "split" if by_name else names.split
+    rows = Rows(parts[0].path, split, names.group is not None, names.separator)
     for number, (part, schema) in enumerate(zip(parts, schemas, strict=True)):
         classes = class_names(schema, names.label)
         for row, values in enumerate(_rows(form, part.path, names)):
@@ -115,7 +133,7 @@ def list_parts(
             rows.add(
                 typed or ("" if folder is None else f"{part.path.name}#{row}"),
                 file,
-                as_text(values["label"], classes),
+                _label(values, names.classes, classes, part.path),
                 part.split if by_name else as_text(values.get("split")),
                 as_text(values.get("group")),
             )
@@ -146,16 +164,32 @@ def _names(schema: pa.Schema, columns: Columns, table: Path) -> _Names:
         holding = [name for name in header if holds(schema.field(name).type) != "path"]
         usual = [name for name in holding if name.lower() in USUAL["path"]]
         named = (usual or holding or [None])[0]
-        columns = Columns(named, columns.label, columns.split, columns.group)
+        columns = dataclasses.replace(columns, path=named)
     at = find_columns(header, columns, table)
     image, label, split, group = (None if at[w] is None else header[at[w] or 0] for w in at)
     assert image is not None
-    assert label is not None
-    return _Names(image, label, split, group, holds(schema.field(image).type))
+    classes = tuple(find_label_columns(header, columns, table))
+    listed = label is not None and is_list(schema.field(label).type)
+    separator = SEVERAL if classes or listed else columns.separator
+    kept = holds(schema.field(image).type)
+    return _Names(image, label, classes, separator, split, group, kept)
+
+
+def _label(values: dict[str, Any], columns: Sequence[str], names: Sequence[str], file: Path) -> str:
+    """The label of a row: that of its column, or the classes whose ``columns`` say yes.
+
+    Args:
+        names: of the classes, where the labels are their numbers.
+    """
+    if columns:
+        return classes_said(
+            columns, (as_text(values[_OF_CLASS.format(name)]) for name in columns), file
+        )
+    return as_text(values["label"], names)
 
 
 def _check_columns(path: Path, schema: pa.Schema, names: _Names, first: Path) -> None:
-    for name in (names.image, names.label, names.split, names.group):
+    for name in (names.image, names.label, names.split, names.group, *names.classes):
         if name is not None and schema.names.count(name) != 1:
             raise DataError(
                 f"{path.name} must have one column {name!r} as {first.name} has, but its columns "
@@ -166,12 +200,13 @@ def _check_columns(path: Path, schema: pa.Schema, names: _Names, first: Path) ->
             f"column {names.image!r} of {path.name} must hold {names.holds}, as that of "
             f"{first.name} does, but it holds {schema.field(names.image).type}"
         )
-    kind = schema.field(names.label).type
-    if not is_plain(kind):
-        raise DataError(
-            f"column {names.label!r} of {path.name} must hold a text or a number for each image, "
-            f"but it holds {kind}; name another column with --label-column"
-        )
+    for name in filter(None, (names.label, *names.classes)):
+        kind = schema.field(name).type
+        if not is_plain(kind.value_type if is_list(kind) else kind):
+            raise DataError(
+                f"column {name!r} of {path.name} must hold a text or a number for each image, or "
+                f"a list of these, but it holds {kind}; name another with --label-column"
+            )
 
 
 def _batches(form: Format, path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -196,6 +231,7 @@ def _rows(form: Format, path: Path, names: _Names) -> Iterator[dict[str, Any]]:
         "label": names.label,
         "split": names.split,
         "group": names.group,
+        **{_OF_CLASS.format(name): name for name in names.classes},
     }
     there = {key: name for key, name in wanted.items() if name is not None}
     for batch in _batches(form, path, list(there.values())):

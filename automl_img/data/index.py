@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 from dataclasses import dataclass
@@ -10,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from automl_img import labels as label_sets
 from automl_img.data import memo
 from automl_img.data.decode import DIGEST_BYTES
 from automl_img.data.headers import read_headers
 from automl_img.data.listing import SPLITS, Columns, LeftOut, Listing, listing_of
 from automl_img.errors import DataError
 from automl_img.events import Listener, Phase, ignore
+from automl_img.labels import Labels
 from automl_img.settings import SearchSettings
 
 Ints = npt.NDArray[np.int64]
@@ -33,7 +36,7 @@ class DataIndex:
     Attributes:
         paths: absolute paths.
         names: names to show, relative to the root of the data, valid unicode.
-        labels: int64, shape (images,): places in ``class_names``.
+        labels: see ``automl_img.labels``.
         class_names: sorted as people do, "2" before "10"; each has an image.
         splits: int8, shape (images,): places in ``SPLITS``; None where no splits came.
         widths, heights: int32, shape (images,), pixels.
@@ -48,7 +51,7 @@ class DataIndex:
 
     paths: tuple[str, ...]
     names: tuple[str, ...]
-    labels: Ints
+    labels: Labels
     class_names: tuple[str, ...]
     splits: npt.NDArray[np.int8] | None
     widths: npt.NDArray[np.int32]
@@ -66,6 +69,15 @@ class DataIndex:
     def channels(self) -> int:
         """1 where all images are grey, else 3."""
         return 1 if bool(self.grey.all()) else 3
+
+    @property
+    def class_counts(self) -> Ints:
+        """Images of each class, int64 (classes,)."""
+        return label_sets.count(self.labels, len(self.class_names))
+
+    def label_of(self, row: int) -> str:
+        """The class of an image, or its classes with "|" between them."""
+        return "|".join(label_sets.names(self.labels[row], self.class_names))
 
     @property
     def image_size(self) -> int:
@@ -105,10 +117,17 @@ class DataIndex:
     def limit_per_class(self, most: int, seed: int) -> DataIndex:
         """At most ``most`` images of each class in each split that came; a seeded part of them.
 
-        What is over is not listed as left out: nothing is wrong with it.
+        Of images with several classes those of which a class is not full yet. What is over is not
+        listed as left out: nothing is wrong with it.
         """
         splits = np.zeros(len(self), np.int8) if self.splits is None else self.splits
         kept = np.zeros(len(self), dtype=np.bool_)
+        if label_sets.are_sets(self.labels):
+            for split in np.unique(splits).tolist():
+                rng = np.random.default_rng([seed, split])
+                rows = rng.permutation(np.flatnonzero(splits == split))
+                kept[rows[_fill_up(self.labels[rows], most)]] = True
+            return self._keep(kept, [])
         groups = splits.astype(np.int64) * len(self.class_names) + self.labels
         order = np.argsort(groups, kind="stable")
         for rows in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
@@ -119,13 +138,12 @@ class DataIndex:
 
     def _keep(self, kept: Mask, left_out: list[LeftOut]) -> DataIndex:
         rows = np.flatnonzero(kept)
-        used = np.unique(self.labels[rows])
-        labels = set(used.tolist())
-        lost = [name for at, name in enumerate(self.class_names) if at not in labels]
+        counts = label_sets.count(self.labels[rows], len(self.class_names))
+        used, lost = np.flatnonzero(counts), np.flatnonzero(counts == 0)
         return DataIndex(
             paths=tuple(self.paths[row] for row in rows.tolist()),
             names=tuple(self.names[row] for row in rows.tolist()),
-            labels=np.searchsorted(used, self.labels[rows]).astype(np.int64),
+            labels=_renumbered(self.labels[rows], used),
             class_names=tuple(self.class_names[label] for label in used.tolist()),
             splits=None if self.splits is None else self.splits[rows],
             widths=self.widths[rows],
@@ -134,7 +152,24 @@ class DataIndex:
             digests=self.digests[rows],
             groups=None if self.groups is None else self.groups[rows],
             copies=None if self.copies is None else self.copies[rows],
-            left_out=(*self.left_out, *left_out, *(class_left_out(name) for name in lost)),
+            left_out=(
+                *self.left_out,
+                *left_out,
+                *(class_left_out(self.class_names[label]) for label in lost.tolist()),
+            ),
+        )
+
+    def without_classes(self, gone: Ints) -> DataIndex:
+        """This index, of images that may have several classes, without the classes ``gone``."""
+        kept = np.setdiff1d(np.arange(len(self.class_names)), gone)
+        return dataclasses.replace(
+            self,
+            labels=self.labels[:, kept],
+            class_names=tuple(self.class_names[label] for label in kept.tolist()),
+            left_out=(
+                *self.left_out,
+                *(class_left_out(self.class_names[label]) for label in gone.tolist()),
+            ),
         )
 
 
@@ -144,11 +179,8 @@ def indexed(settings: SearchSettings, cache: Path, listener: Listener) -> tuple[
     Raises:
         DataError, SettingsError: see ``listing_of`` and ``read_index``.
     """
-    columns = Columns(
-        settings.path_column, settings.label_column, settings.split_column, settings.group_column
-    )
     listener(Phase("looking for images"))
-    listing = listing_of(settings.data, columns, cache, listener)
+    listing = listing_of(settings.data, Columns.of(settings), cache, listener)
     listener(Phase(f"reading {len(listing.paths):,} images"))
     index = read_index(listing, listener, cache)
     if settings.limit_per_class is not None:
@@ -178,9 +210,9 @@ def read_index(
     good[list(found.reasons)] = False
     rows = np.flatnonzero(good).tolist()
     bad = [LeftOut(listing.names[row], found.reasons[row]) for row in sorted(found.reasons)]
-    class_names = sorted({listing.labels[row] for row in rows}, key=natural)
-    place = {name: at for at, name in enumerate(class_names)}
-    lost = [class_left_out(name) for name in listing.classes if name not in place]
+    labels, class_names = _labels(listing, rows)
+    there = set(class_names)
+    lost = [class_left_out(name) for name in listing.classes if name not in there]
     images = (*listing.left_out, *bad)
     if not rows:
         raise DataError(
@@ -190,8 +222,8 @@ def read_index(
     return DataIndex(
         paths=tuple(listing.paths[row] for row in rows),
         names=tuple(listing.names[row] for row in rows),
-        labels=np.array([place[listing.labels[row]] for row in rows], dtype=np.int64),
-        class_names=tuple(class_names),
+        labels=labels,
+        class_names=class_names,
         splits=_splits(listing, rows),
         widths=found.widths[good],
         heights=found.heights[good],
@@ -200,6 +232,43 @@ def read_index(
         groups=_groups(listing, rows),
         left_out=(*images, *lost),
     )
+
+
+def _labels(listing: Listing, rows: list[int]) -> tuple[Labels, tuple[str, ...]]:
+    """The labels of ``rows``, and the names of their classes."""
+    texts = [listing.labels[row] for row in rows]
+    separator = listing.separator
+    # Images share few different labels, so each is taken apart once.
+    parts = {text: text.split(separator) if separator and text else [text] for text in set(texts)}
+    names = {name for each in parts.values() for name in each}
+    class_names = sorted(names - {""} if separator else names, key=natural)
+    place = {name: at for at, name in enumerate(class_names)}
+    if separator is None:
+        return np.array([place[text] for text in texts], dtype=np.int64), tuple(class_names)
+    labels = np.zeros((len(texts), len(class_names)), dtype=np.uint8)
+    places = {text: [place[name] for name in each if name] for text, each in parts.items()}
+    for row, text in enumerate(texts):
+        labels[row, places[text]] = 1
+    return labels, tuple(class_names)
+
+
+def _renumbered(labels: Labels, used: Ints) -> Labels:
+    """``labels`` where of all classes only ``used`` are left."""
+    if label_sets.are_sets(labels):
+        return labels[:, used]
+    return np.searchsorted(used, labels).astype(np.int64)
+
+
+def _fill_up(labels: Labels, most: int) -> Ints:
+    """Places of images taken in their order, each where one of its classes has fewer than ``most``
+    by then; those without a class count as one."""
+    whole = np.column_stack([labels, labels.sum(axis=1) == 0]).astype(np.int64)
+    taken, counts = [], np.zeros(whole.shape[1], dtype=np.int64)
+    for place, row in enumerate(whole):
+        if (counts[row > 0] < most).any():
+            counts += row
+            taken.append(place)
+    return np.array(taken, dtype=np.int64)
 
 
 def natural(name: str) -> tuple[list[str | int], str]:

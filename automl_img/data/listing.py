@@ -12,6 +12,7 @@ from automl_img import plugins
 from automl_img.data import sources
 from automl_img.errors import DataError, did_you_mean
 from automl_img.events import Listener, ignore
+from automl_img.settings import SearchSettings
 
 SPLITS = ("train", "validation", "test")
 SPELLINGS = {
@@ -27,12 +28,33 @@ IMAGE_SUFFIXES = frozenset(
 @dataclass(frozen=True)
 class Columns:
     """The columns of a table that the user named; None finds a column by its usual names, but for
-    groups, of which there are none then."""
+    groups, of which there are none then.
+
+    Attributes:
+        labels: where each class has a column of its own that says yes or no: their names, or
+            patterns with ``*``.
+        separator: between the classes of an image that has several, in the column of labels.
+    """
 
     path: str | None = None
     label: str | None = None
     split: str | None = None
     group: str | None = None
+    labels: tuple[str, ...] = ()
+    separator: str | None = None
+
+    @classmethod
+    def of(cls, settings: SearchSettings) -> Columns:
+        """Those that ``settings`` name."""
+        typed = (settings.label_columns or "").split(",")
+        return cls(
+            settings.path_column,
+            settings.label_column,
+            settings.split_column,
+            settings.group_column,
+            tuple(name.strip() for name in typed if name.strip()),
+            settings.label_separator,
+        )
 
     def named(self) -> tuple[str, ...]:
         """The options that were given, as typed on the command line."""
@@ -42,7 +64,10 @@ class Columns:
             "split": self.split,
             "group": self.group,
         }
-        return tuple(f"--{name}-column" for name, value in given.items() if value is not None)
+        found = [f"--{name}-column" for name, value in given.items() if value is not None]
+        found += ["--label-columns"] if self.labels else []
+        found += ["--label-separator"] if self.separator is not None else []
+        return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -63,12 +88,13 @@ class Listing:
         kind: the source, by the name of its file in ``automl_img.data.sources``.
         paths: absolute paths.
         names: paths relative to the root of the data, with "/", valid unicode.
-        labels: class names, one an image.
+        labels: class names, one an image; with ``separator`` any number of them an image.
         splits: "train", "validation" or "test", one an image; None where none came.
         groups: what each image belongs to (a patient, a scene), "" for nothing; None where none
             came. Images of a group stay in one part.
         classes: every class name seen, also of those without an image.
         left_out: images that cannot be listed, with the reason.
+        separator: what stands between the classes of an image; None where each has one class.
     """
 
     name: str
@@ -80,6 +106,7 @@ class Listing:
     classes: tuple[str, ...]
     left_out: tuple[LeftOut, ...] = ()
     groups: tuple[str, ...] | None = None
+    separator: str | None = None
 
 
 def listing_of(data: str, columns: Columns, cache: Path, listener: Listener = ignore) -> Listing:

@@ -6,14 +6,16 @@ import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from automl_img import labels as label_sets
 from automl_img.data import split as splits
 from automl_img.data.audit import Audit, Finding, imbalanced
 from automl_img.data.cache import cache_root
 from automl_img.data.copies import OF_A_GROUP, REASONS, keep_apart, with_copies
-from automl_img.data.index import DataIndex, Ints, indexed
+from automl_img.data.index import DataIndex, Ints, Mask, indexed
 from automl_img.data.listing import LeftOut, Listing, as_sentence
 from automl_img.data.pixels import PixelCache, build_pixels
 from automl_img.data.sealed import SealedTest
@@ -69,23 +71,30 @@ class Prepared:
         """Images of each class, by part."""
         most = len(self.class_names)
         return {
-            part: tuple(np.bincount(self.index.labels[rows], minlength=most).tolist())
+            part: tuple(label_sets.count(self.index.labels[rows], most).tolist())
             for part, rows in self.split.parts().items()
         }
 
     @property
     def is_imbalanced(self) -> bool:
         """Whether the audit finds that some classes have far fewer images than others."""
-        return imbalanced(np.bincount(self.index.labels))
+        return imbalanced(self.index.class_counts)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several classes."""
+        return label_sets.are_sets(self.index.labels)
 
     @property
     def names_of_validation(self) -> tuple[str, ...]:
         """Names in the order of ``rows_arrays()["validation"]``."""
         return tuple(self.index.names[row] for row in self.split.validation.tolist())
 
-    def rows_arrays(self) -> dict[str, Ints]:
-        """Rows of ``pixels``: "train", "validation", and "labels", one a row, -1 where unused."""
-        labels = np.full(len(self.pixels.images), -1, dtype=np.int64)
+    def rows_arrays(self) -> dict[str, Any]:
+        """Rows of ``pixels``, int64: "train", "validation"; and "labels", see
+        ``automl_img.labels``, one a row."""
+        of_all = self.index.labels
+        labels = np.zeros((len(self.pixels.images), *of_all.shape[1:]), dtype=of_all.dtype)
         used = self.cache_rows >= 0
         labels[self.cache_rows[used]] = self.index.labels[used]
         return {
@@ -170,8 +179,12 @@ def mirrored_keeps_class(listing: Listing, index: DataIndex) -> bool:
 
 
 def _drop_untrained(index: DataIndex, split: Split) -> tuple[DataIndex, Split]:
-    """Without the validation and test images of classes that have no training image."""
-    trained = np.isin(index.labels, index.labels[split.train])
+    """Without the validation and test images of classes that have no training image; where images
+    have several classes, without such classes."""
+    if label_sets.are_sets(index.labels):
+        lost = np.flatnonzero(index.labels[split.train].sum(axis=0) == 0)
+        return (index.without_classes(lost) if len(lost) else index), split
+    trained = _trained(index, split)
     if trained.all():
         return index, split
     shorter = index.without(np.flatnonzero(~trained), "its class has no training image")
@@ -195,9 +208,16 @@ def _decode(
     kept[gone] = False
     index, split = index.without(gone, list(failed.values())), split.keep(kept)
     cache_rows = cache_rows[kept]
-    trained = np.isin(index.labels, index.labels[split.train])
+    trained = _trained(index, split)
     index, split = _drop_untrained(index, split)
     return index, split, pixels, cache_rows[trained]
+
+
+def _trained(index: DataIndex, split: Split) -> Mask:
+    """Which images have a class that is trained, or may have several."""
+    if label_sets.are_sets(index.labels):
+        return np.ones(len(index), dtype=np.bool_)
+    return np.isin(index.labels, index.labels[split.train])
 
 
 def _seal(index: DataIndex, split: Split, size: int, channels: int, cache: Path) -> SealedTest:

@@ -12,6 +12,7 @@ from automl_img.data.decode import decode, quiet
 from automl_img.data.prepare import cut_up, mirrored_keeps_class
 from automl_img.errors import DataError
 from automl_img.events import Listener, ignore
+from automl_img.labels import has
 from automl_img.settings import SearchSettings
 
 MOST_CLASSES = 50
@@ -50,7 +51,7 @@ def samples(settings: SearchSettings, per_class: int, listener: Listener = ignor
     size, found = settings.image_size or index.image_size, []
     with quiet():
         for label in range(min(MOST_CLASSES, len(index.class_names))):
-            rows = train[index.labels[train] == label]
+            rows = train[has(index.labels[train], label)]
             rng = np.random.default_rng([settings.seed, label])
             for row in np.sort(rng.permutation(rows)[:per_class]).tolist():
                 try:

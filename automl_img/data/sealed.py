@@ -14,6 +14,7 @@ from automl_img.data.listing import LeftOut
 from automl_img.data.pixels import build_pixels
 from automl_img.errors import DataError
 from automl_img.events import Listener, Notice, ignore
+from automl_img.labels import Labels
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class TestImages:
     Attributes:
         images: ``Images``, uint8, shape (images, side, side, channels); to be read by rows, as they
             may not fit in memory.
-        labels: int64, shape (images,).
+        labels: see ``automl_img.labels``.
         names: one an image.
         left_out: those that cannot be decoded.
     """
@@ -32,7 +33,7 @@ class TestImages:
     __test__ = False
 
     images: Any
-    labels: npt.NDArray[np.int64]
+    labels: Labels
     names: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
 
@@ -47,7 +48,7 @@ class SealedTest:
         self,
         paths: tuple[str, ...],
         names: tuple[str, ...],
-        labels: npt.NDArray[np.int64],
+        labels: Labels,
         digests: npt.NDArray[np.uint8],
         size: int,
         channels: int,

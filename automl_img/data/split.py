@@ -19,9 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from automl_img import labels as label_sets
 from automl_img.data.index import DataIndex, Ints, Mask
 from automl_img.data.listing import SPLITS
 from automl_img.errors import DataError
+from automl_img.labels import Labels
 
 FRACTION = 0.1
 FRACTION_OF_TRAIN = 1 / 9
@@ -29,6 +31,7 @@ FEWEST = 3
 # With fewer labels some that stand for one image alone are small classes.
 FEWEST_OF_VALUES = 20
 _OF_SEVERAL_CLASSES = 0.01
+_TIE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,8 @@ def check(index: DataIndex, split: Split) -> None:
     Raises:
         DataError: there is not.
     """
-    trained = np.unique(index.labels[split.train])
+    counts = label_sets.count(index.labels[split.train], len(index.class_names))
+    trained = np.flatnonzero(counts)
     if len(trained) < 2:
         names = [index.class_names[label] for label in trained]
         raise DataError(
@@ -99,7 +103,7 @@ def _check_labels(index: DataIndex) -> None:
     Raises:
         DataError: most images have a label of their own, as values and names are.
     """
-    alone = np.flatnonzero(np.bincount(index.labels) == 1)
+    alone = np.flatnonzero(index.class_counts == 1)
     names = index.class_names
     if len(names) < FEWEST_OF_VALUES or len(alone) <= len(index) / 2:
         return
@@ -137,14 +141,15 @@ def _cut_away(
     """The rows of ``pool`` for each of ``missing``, and what stays for "train"."""
     group_of = grouped(index, pool)
     names = ["train", *missing]
-    if _spans_classes(group_of, index.labels[pool]):
+    labels = index.labels[pool]
+    if label_sets.are_sets(labels) or _spans_classes(group_of, labels):
         shares = [1 - len(missing) * fraction, *[fraction] * len(missing)]
-        parts = _balanced(group_of, index.labels[pool], shares, seed)[group_of]
+        parts = _balanced(group_of, labels, shares, seed)[group_of]
         return {name: pool[parts == number] for number, name in enumerate(names)}
     firsts = np.unique(group_of, return_index=True)[1]
     part_of_group = np.zeros(len(firsts), dtype=np.int64)
     # Groups are numbered class by class, so each class is one stretch of them.
-    label_of_group = index.labels[pool][firsts]
+    label_of_group = labels[firsts]
     starts = np.flatnonzero(np.diff(label_of_group, prepend=-1))
     for groups in np.split(np.arange(len(firsts)), starts[1:]):
         if len(groups) < FEWEST:
@@ -159,7 +164,7 @@ def _cut_away(
     return {name: pool[part_of == number] for number, name in enumerate(names)}
 
 
-def _spans_classes(group_of: Ints, labels: Ints) -> bool:
+def _spans_classes(group_of: Ints, labels: Labels) -> bool:
     """Whether more than a hundredth of the images are in groups of several classes, as patients are
     and copies seldom."""
     groups, _, _ = _by_group_and_class(group_of, labels)
@@ -167,18 +172,27 @@ def _spans_classes(group_of: Ints, labels: Ints) -> bool:
     return bool(several[group_of].mean() > _OF_SEVERAL_CLASSES)
 
 
-def _by_group_and_class(group_of: Ints, labels: Ints) -> tuple[Ints, Ints, Ints]:
-    """(group, class, images) of each pair that there is, ascending; int64 (pairs,) each."""
-    classes = int(labels.max()) + 1
+def _by_group_and_class(group_of: Ints, labels: Labels) -> tuple[Ints, Ints, Ints]:
+    """(group, class, images) of each pair that there is, ascending; int64 (pairs,) each. To have
+    none of several classes is one more."""
+    if label_sets.are_sets(labels):
+        classes = labels.shape[1] + 1
+        rows, places = np.nonzero(np.column_stack([labels, labels.sum(axis=1) == 0]))
+        group_of = group_of[rows]
+    else:
+        classes, places = int(labels.max()) + 1, labels
     # One number a pair: NumPy sorts rows ten times slower.
-    keys, images = np.unique(group_of * classes + labels, return_counts=True)
+    keys, images = np.unique(group_of * classes + places, return_counts=True)
     return keys // classes, keys % classes, images
 
 
-def _balanced(group_of: Ints, labels: Ints, shares: list[float], seed: int) -> Ints:
-    """The part of each group, the largest groups first: the one that lacks most of its classes.
+def _balanced(group_of: Ints, labels: Labels, shares: list[float], seed: int) -> Ints:
+    """The part of each group, the largest groups first: the one that lacks most of its classes. Of
+    images with several classes the rarest decides, and those with the rarest come first.
 
-    The idea is that of scikit-learn's ``StratifiedGroupKFold``, for parts of different sizes.
+    The idea is that of scikit-learn's ``StratifiedGroupKFold``, for parts of different sizes; of
+    images with several classes that of K. Sechidis et al., On the stratification of multi-label
+    data, ECML PKDD 2011 (https://doi.org/10.1007/978-3-642-23808-6_10).
 
     Args:
         shares: of the parts, sum 1.
@@ -189,14 +203,27 @@ def _balanced(group_of: Ints, labels: Ints, shares: list[float], seed: int) -> I
     groups, classes_of, counts = _by_group_and_class(group_of, labels)
     edges = np.searchsorted(groups, np.arange(groups[-1] + 2))
     sizes = np.bincount(group_of)
-    order = np.lexsort((np.random.default_rng(seed).permutation(len(sizes)), -sizes))
-    in_all = np.bincount(labels).astype(np.float64)
+    in_all = np.bincount(classes_of, weights=counts)
+    shuffled = np.random.default_rng(seed).permutation(len(sizes))
     lacking = np.outer(shares, in_all)
+    order = np.lexsort((shuffled, -sizes))
+    sets = label_sets.are_sets(labels)
+    if sets:
+        rarest = np.minimum.reduceat(in_all[classes_of], edges[:-1])
+        order = np.lexsort((shuffled, rarest, -sizes))
+        # Of a class with as many images as there are parts each should get one.
+        enough = in_all >= len(shares)
+        lacking[1:, enough] = np.maximum(lacking[1:, enough], 1.0)
+        lacking[0] = in_all - lacking[1:].sum(axis=0)
     part_of = np.zeros(len(sizes), dtype=np.int64)
     for group in order.tolist():
         own = slice(edges[group], edges[group + 1])
         classes, images = classes_of[own], counts[own]
-        part = int((lacking[:, classes] / in_all[classes] @ images).argmax())
+        lack = lacking[:, classes]
+        rare = in_all[classes].argmin()
+        # Where parts lack as much of the rarest class the others decide.
+        need = lack[:, rare] + _TIE * lack.sum(axis=1) if sets else lack / in_all[classes] @ images
+        part = int(need.argmax())
         lacking[part, classes] -= images
         part_of[group] = part
     # Of few groups none may be left for a small part: the smallest of training goes there.
@@ -220,7 +247,7 @@ def grouped(index: DataIndex, rows: npt.NDArray[np.int64]) -> Ints:
     change a cut. Copies of different classes count for the first of these.
     """
     halves = np.ascontiguousarray(index.digests[rows]).view(np.uint64)
-    keys = (halves[:, 1], halves[:, 0], index.labels[rows])
+    keys = (halves[:, 1], halves[:, 0], label_sets.numbers(index.labels[rows]))
     order = np.lexsort(keys)
     if index.groups is not None:
         groups = index.groups[rows][order]

@@ -1,10 +1,15 @@
-"""What tables of all kinds share: which columns count, and the rows that become a listing."""
+"""What tables of all kinds share: which columns count, and the rows that become a listing.
+
+An image has one class, or any number of them: where its label is a list, where the user names a
+separator, and where each class has a column that says yes or no.
+"""
 
 from __future__ import annotations
 
+import fnmatch
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from automl_img.data.listing import (
@@ -27,10 +32,15 @@ USUAL = {
     "group": (),
 }
 _OPTIONAL = ("split", "group")
+# Between the classes of a list: no name has it.
+SEVERAL = "\x1f"
+_YES = frozenset(("1", "1.0", "true", "t", "yes", "y"))
+_NO = frozenset(("", "0", "0.0", "false", "f", "no", "n", "nan"))
 
 
 def find_columns(header: Sequence[str], columns: Columns, table: Path) -> dict[str, int | None]:
-    """The index of the column for "path", "label", "split" and "group"; the last two may be None.
+    """The index of the column for "path", "label", "split" and "group"; the last two may be None,
+    and that of the label where each class has a column.
 
     Raises:
         SettingsError: a column that was named, or that is needed, is not there.
@@ -44,6 +54,9 @@ def find_columns(header: Sequence[str], columns: Columns, table: Path) -> dict[s
     }
     at: dict[str, int | None] = {}
     for what, name in asked.items():
+        if what == "label" and columns.labels:
+            at[what] = None
+            continue
         if name is not None:
             if name not in header and name.lower() not in lowered:
                 raise SettingsError(
@@ -63,17 +76,62 @@ def find_columns(header: Sequence[str], columns: Columns, table: Path) -> dict[s
     return at
 
 
+def find_label_columns(header: Sequence[str], columns: Columns, table: Path) -> list[str]:
+    """The columns of which each says whether an image has the class that it is named by; empty
+    where the user named none.
+
+    Raises:
+        SettingsError: there is none by a name or a pattern of the user.
+    """
+    found: dict[str, None] = {}
+    for pattern in columns.labels:
+        matching = [name for name in header if name == pattern or fnmatch.fnmatch(name, pattern)]
+        if not matching:
+            raise SettingsError(
+                f"{table.name} has no column {pattern!r}{did_you_mean(pattern, header)}; "
+                f"its columns: {as_sentence(header, 20)}"
+            )
+        found |= dict.fromkeys(matching)
+    return list(found)
+
+
+def classes_said(names: Sequence[str], values: Iterable[str], table: Path) -> str:
+    """The classes whose columns say yes, as one label.
+
+    Raises:
+        DataError: a column says neither yes nor no.
+    """
+    said = []
+    for name, value in zip(names, values, strict=True):
+        if value.lower() in _YES:
+            said.append(name)
+        elif value.lower() not in _NO:
+            raise DataError(
+                f"column {name!r} of {table.name} must say 1 or 0, true or false, or yes or no, "
+                f"but has {value!r}; mend it, or name other columns with --label-columns"
+            )
+    return SEVERAL.join(said)
+
+
 class Rows:
     """The rows of a table, one after the other, until they are a listing."""
 
-    def __init__(self, table: Path, split_column: str | None, grouped: bool = False) -> None:
+    def __init__(
+        self,
+        table: Path,
+        split_column: str | None,
+        grouped: bool = False,
+        separator: str | None = None,
+    ) -> None:
         """
         Args:
             table: the file, for what is said of it.
             split_column: its name; None where the table has none.
             grouped: whether it has a column of groups.
+            separator: between the classes of an image; None where each has one class.
         """
         self._table, self._split_column, self._grouped = table, split_column, grouped
+        self._separator = separator
         self._paths: list[str] = []
         self._names: list[str] = []
         self._labels: list[str] = []
@@ -90,14 +148,19 @@ class Rows:
         Args:
             typed: what the table calls the image.
             path: of its file; None where there is none.
-            label, split, group: as they stand there; empty where nothing does.
+            label, split, group: as they stand there; empty where nothing does. An image that may
+                have several classes may have none.
 
         Raises:
             DataError: the split is not known.
         """
         display = valid_unicode(typed.replace("\\", "/")) or "(no path)"
         label, group = valid_unicode(label), valid_unicode(group)
-        if label:
+        if self._separator is not None:
+            classes = [each.strip() for each in label.split(self._separator)]
+            label = self._separator.join(dict.fromkeys(filter(None, classes)))
+            self._classes.update(filter(None, classes))
+        elif label:
             self._classes.add(label)
         if reason := self._why_not(typed, label, split):
             self._left_out.append(LeftOut(display, reason))
@@ -122,12 +185,13 @@ class Rows:
             classes=tuple(sorted(self._classes)),
             left_out=tuple(self._left_out),
             groups=tuple(self._groups) if self._grouped else None,
+            separator=self._separator,
         )
 
     def _why_not(self, typed: str, label: str, split: str) -> str:
         if not typed:
             return "no path in the table"
-        if not label:
+        if not label and self._separator is None:
             return "no label in the table"
         return "no split in the table" if self._split_column is not None and not split else ""
 
@@ -156,7 +220,10 @@ def find_image(folder: Path, typed: str, within: Path | None = None) -> str | No
 
 def as_text(value: object, classes: Sequence[str] = ()) -> str:
     """A label, split or name as text; a number stands for one of ``classes`` where there are any.
-    What pandas made a float, as there were gaps, is the number that it was."""
+    What pandas made a float, as there were gaps, is the number that it was; a list is its values,
+    with ``SEVERAL`` between them."""
+    if isinstance(value, list):
+        return SEVERAL.join(filter(None, (as_text(each, classes) for each in value)))
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):

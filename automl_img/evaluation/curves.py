@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from automl_img.labels import are_sets, count, has
+
 MOST_CLASSES = 200
 POINTS = 101
 WORST = 3
@@ -14,12 +16,13 @@ WORST = 3
 def curves(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any] | None:
     """Curves of the macro mean and of the classes with the smallest area under the ROC curve.
 
-    Each class is taken against the rest; of two classes only the second one is. Classes without
+    Each class is taken against the rest; of two classes, of which each image has one, only the
+    second one is. Classes without
     images inside or outside have no curve, and do not count in the mean: scikit-learn's average
     precision of such a class is 0, which would drag the mean down.
 
     Args:
-        labels: int64, shape (images,).
+        labels: see ``automl_img.labels``.
         probabilities: float, shape (images, classes), finite.
 
     Returns:
@@ -30,12 +33,12 @@ def curves(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any] | No
         None over 200 classes, or where no class has a curve.
     """
     images, classes = probabilities.shape
-    counts = np.bincount(labels, minlength=classes)
-    wanted = [1] if classes == 2 else range(classes)
+    counts = count(labels, classes)
+    wanted = [1] if classes == 2 and not are_sets(labels) else range(classes)
     present = [i for i in wanted if 0 < counts[i] < images]
     if not present or classes > MOST_CLASSES:
         return None
-    found = [_curve(i, labels == i, probabilities[:, i]) for i in present]
+    found = [_curve(i, has(labels, i), probabilities[:, i]) for i in present]
     worst = sorted(found, key=lambda one: (one["auc"], one["index"]))[:WORST]
     return {
         "grid": _rounded(np.linspace(0, 1, POINTS)),

@@ -53,9 +53,9 @@ def greedy(
     the average is used.
 
     Args:
-        probabilities: of each model, float, shape (images, classes), rows sum to 1. A model with a
-            value that is not finite is never picked.
-        labels: int, shape (images,).
+        probabilities: of each model, float, shape (images, classes). A model with a value that is
+            not finite is never picked.
+        labels: see ``automl_img.labels``.
         most: different models in the average, at least 1.
         objective: whose score counts; see ``automl_img.metrics.score``.
 
@@ -63,7 +63,6 @@ def greedy(
         DataError: the shapes do not fit together, or there is no image or no usable model.
     """
     offered = [np.asarray(each, dtype=np.float64) for each in probabilities]
-    labels = np.asarray(labels, dtype=np.int64)
     _check(offered, labels)
     usable = [place for place, each in enumerate(offered) if np.isfinite(each).all()]
     if not usable:
@@ -73,7 +72,11 @@ def greedy(
     best: tuple[tuple[float, float], tuple[int, ...]] | None = None
     while len(picks) < _PICKS:
         allowed = usable if len(set(picks)) < most else sorted(set(picks))
-        quality = {place: _quality(total + offered[place], labels, objective) for place in allowed}
+        count = len(picks) + 1
+        quality = {
+            place: _quality((total + offered[place]) / count, labels, objective)
+            for place in allowed
+        }
         pick = max(allowed, key=lambda place: (quality[place], -place))
         picks.append(pick)
         total += offered[pick]
@@ -97,9 +100,8 @@ def average(probabilities: Sequence[_Array], weights: Sequence[float]) -> _Array
     return sum(parts, np.zeros(1)).astype(np.float32)
 
 
-def _quality(total: _Array, labels: _Array, objective: str) -> tuple[float, float]:
-    """(score, log loss with its sign turned) of probabilities that are not yet divided."""
-    mean = total / total.sum(axis=1, keepdims=True)
+def _quality(mean: _Array, labels: _Array, objective: str) -> tuple[float, float]:
+    """(score, log loss with its sign turned) of probabilities."""
     return score(objective, mean, labels), -log_loss(mean, labels)
 
 

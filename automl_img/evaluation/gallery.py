@@ -16,9 +16,7 @@ SIDE = 160
 LOSSLESS_SIDE = 48
 
 
-def choose(
-    labels: np.ndarray, probabilities: np.ndarray, seed: int, most: int = 120
-) -> dict[int, str]:
+def choose(right: np.ndarray, confidence: np.ndarray, seed: int, most: int = 120) -> dict[int, str]:
     """The rows to show, each with why: a mistake, right but unsure, or right and drawn at random.
 
     Half of the places go to mistakes, the most confident first; a quarter to the right answers with
@@ -26,20 +24,16 @@ def choose(
     leaves empty go to the next.
 
     Args:
-        labels: int, shape (images,).
-        probabilities: float, shape (images, classes).
+        right: bool, shape (images,): whether the prediction is.
+        confidence: float, shape (images,), see ``automl_img.metrics.confidence``.
         seed: of the draw.
         most: at most so many rows.
 
     Returns:
         The group of each row, in ascending order of rows.
     """
-    scores = np.where(np.isnan(probabilities), -1.0, probabilities)
-    predicted = scores.argmax(axis=1) if len(scores) else np.zeros(0, dtype=np.int64)
-    confidence = scores.max(axis=1) if len(scores) else np.zeros(0)
     order = np.argsort(confidence, kind="stable")
-    right = predicted[order] == labels[order]
-    mistakes, correct = order[~right][::-1], order[right]
+    mistakes, correct = order[~right[order]][::-1], order[right[order]]
     random_order = np.random.default_rng(seed).permutation(correct)
 
     unsure_places, random_places = most // 4, most // 4

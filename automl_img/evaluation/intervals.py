@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from automl_img.metrics import macro_f1, macro_recall, score
+from automl_img.metrics import macro_f1, macro_recall, right, score
 
 LEVEL = 0.95
 
@@ -69,7 +69,7 @@ def variance_of_difference(
 
     Args:
         objective: see ``automl_img.metrics.score``.
-        labels: int64, shape (images,), two images at the least.
+        labels: see ``automl_img.labels``, two images at the least.
         ones, others: predictions of the models of each side, float, shape (images, classes) each.
         resamples: of the bootstrap.
     """
@@ -89,7 +89,7 @@ def variance_of_difference(
 
 def _share_right(labels: np.ndarray, predictions: Sequence[np.ndarray]) -> np.ndarray:
     """For each image the share of the models that have it right."""
-    share: np.ndarray = np.mean([each.argmax(axis=1) == labels for each in predictions], axis=0)
+    share: np.ndarray = np.mean([right(each, labels) for each in predictions], axis=0)
     return share
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from automl_img.labels import are_sets
 from automl_img.runs import Predictions
 
 # Where models agree with fewer of the labels, most of what they suspect is their own mistake: on 81
@@ -33,13 +34,15 @@ def suspected_labels(parts: Mapping[str, list[Predictions]]) -> dict[str, Any] |
         ``images``: how many were looked at; ``accuracy``: the share of labels that the models agree
         with; ``suspected``: how many are, None where that share is below 0.7; ``shown``: of the
         first 200 the part, name, label, the class that is more probable, and the probability of the
-        label. None where cleanlab is not installed.
+        label. None where cleanlab is not installed, and where images may have several classes.
     """
     try:
         from cleanlab.filter import find_label_issues
     except ImportError:
         return None
     kept = {part: found for part, found in parts.items() if found}
+    if any(are_sets(found[0].labels) for found in kept.values()):
+        return None
     labels, shares, origins = [], [], []
     for part, found in kept.items():
         labels.append(found[0].labels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,13 @@ class ExportedModel:
     Attributes:
         model: a ``keras.Model`` from uint8 (images, size, size, channels) to probabilities.
         class_names: in the order of its outputs.
+        thresholds: from which probability on each class is said to be there, where an image may
+            have several; None where it has one, the most probable.
     """
 
     model: Any
     class_names: tuple[str, ...]
+    thresholds: tuple[float, ...] | None = None
 
     @property
     def image_size(self) -> int:
@@ -55,6 +59,7 @@ def export_keras(
     path: Path,
     samples: np.ndarray,
     expected: np.ndarray,
+    thresholds: Sequence[float] | None = None,
 ) -> None:
     """Write ``classifier`` to ``path``; if the file predicts otherwise, nothing stays there.
 
@@ -62,23 +67,32 @@ def export_keras(
         classifier: from uint8 images to logits; see ``automl_img.models.network.serving_model``.
         samples: uint8 (images, size, size, channels), none of them a test image.
         expected: probabilities that ``classifier`` gives for them.
+        thresholds: see ``ExportedModel``; with them each class has a probability for itself.
 
     Raises:
         ExportError: the file, loaded again, predicts something else.
     """
     with replacing(path) as temporary:
-        with_probabilities(classifier).save(temporary)
+        several = thresholds is not None
+        with_probabilities(classifier, several).save(temporary)
+        content: dict[str, Any] = {"class_names": class_names}
+        content |= {"thresholds": list(thresholds)} if thresholds is not None else {}
         with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr(_CLASSES, json.dumps({"class_names": class_names}))
+            archive.writestr(_CLASSES, json.dumps(content))
         check_parity(path, load_keras(temporary).predict(samples), expected)
 
 
-def with_probabilities(classifier: Any) -> Any:
-    """A model from uint8 images to probabilities, where ``classifier`` gives logits."""
+def with_probabilities(classifier: Any, multi_label: bool = False) -> Any:
+    """A model from uint8 images to probabilities, where ``classifier`` gives logits.
+
+    Args:
+        multi_label: whether the probability of each class is for itself.
+    """
     import keras
 
-    softmax = keras.layers.Softmax(dtype="float32", name="probabilities")
-    return keras.Model(classifier.input, softmax(classifier.output), name="automl_img")
+    kind = "sigmoid" if multi_label else "softmax"
+    probabilities = keras.layers.Activation(kind, dtype="float32", name="probabilities")
+    return keras.Model(classifier.input, probabilities(classifier.output), name="automl_img")
 
 
 def load_keras(path: Path) -> ExportedModel:
@@ -89,7 +103,7 @@ def load_keras(path: Path) -> ExportedModel:
     """
     import keras
 
-    class_names = _class_names(path)
+    class_names, thresholds = _read_classes(path)
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
         outputs = int(model.output_shape[-1])
@@ -100,13 +114,19 @@ def load_keras(path: Path) -> ExportedModel:
             f"the model {path} must have an output for each class, but it has {outputs} outputs "
             f"and names {len(class_names)} classes"
         )
-    return ExportedModel(model, class_names)
+    return ExportedModel(model, class_names, thresholds)
 
 
-def _class_names(path: Path) -> tuple[str, ...]:
+def _read_classes(path: Path) -> tuple[tuple[str, ...], tuple[float, ...] | None]:
+    """The names of the classes and, if there, their thresholds."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return tuple(str(name) for name in json.loads(archive.read(_CLASSES))["class_names"])
+            content = json.loads(archive.read(_CLASSES))
+        names = tuple(str(name) for name in content["class_names"])
+        thresholds = content.get("thresholds")
+        return names, thresholds and tuple(
+            float(each) for _, each in zip(names, thresholds, strict=True)
+        )
     except FileNotFoundError:
         raise ExportError(f"there is no model {path}; export one with: automl-img export") from None
     except KeyError:

@@ -10,7 +10,7 @@ import numpy as np
 
 from automl_img.data.decode import decode
 from automl_img.errors import AutomlImgError
-from automl_img.export.keras import load_keras
+from automl_img.export.keras import ExportedModel, load_keras
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,10 @@ class Prediction:
 
     Attributes:
         image: as it was named.
-        label: the most probable class; None where the image cannot be used.
-        probability: of that class, in [0, 1].
+        label: the most probable class, or of an image that may have several all that are said to
+            be there, with "|" between them; None where the image cannot be used.
+        probability: of that class, in [0, 1]; of several that of the least probable one, None
+            without any.
         probabilities: of every class, by name.
         error: why the image cannot be used, else None.
     """
@@ -47,7 +49,17 @@ def predict_files(model: Path, paths: Sequence[Path]) -> list[Prediction]:
             found.append(Prediction(str(path), None, None, {}, str(error)))
             continue
         row = exported.predict(pixels[np.newaxis])[0]
-        best = int(row.argmax())
         each = dict(zip(exported.class_names, map(float, row), strict=True))
-        found.append(Prediction(str(path), exported.class_names[best], float(row[best]), each))
+        said = _said(exported, row)
+        label = "|".join(exported.class_names[place] for place in said)
+        least = min((float(row[place]) for place in said), default=None)
+        found.append(Prediction(str(path), label, least, each))
     return found
+
+
+def _said(exported: ExportedModel, row: np.ndarray) -> list[int]:
+    """The places of the classes that an image is said to have."""
+    if exported.thresholds is None:
+        return [int(row.argmax())]
+    places: list[int] = np.flatnonzero(row >= np.array(exported.thresholds)).tolist()
+    return places

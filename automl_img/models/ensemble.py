@@ -11,17 +11,21 @@ from keras import layers, ops
 _SMALLEST = 1e-30
 
 
-def ensemble_model(classifiers: Sequence[keras.Model], weights: Sequence[float]) -> keras.Model:
+def ensemble_model(
+    classifiers: Sequence[keras.Model], weights: Sequence[float], multi_label: bool = False
+) -> keras.Model:
     """The weighted mean of the probabilities of ``classifiers``, as a model like each of them.
 
     From uint8 images to logits, which are the logarithm of the mean, since the softmax of that is
-    the mean itself: so whatever takes a classifier (predictions, exports) takes the ensemble too.
-    Keras's own layers in float32; the weights of the members are shared, not copied.
+    the mean itself; or where each class is for itself, of its odds, for the sigmoid. So whatever
+    takes a classifier (predictions, exports) takes the ensemble too. Keras's own layers in float32;
+    the weights of the members are shared, not copied.
 
     Args:
         classifiers: at least one, from uint8 (batch, side, side, channels), the same for all, to
             logits (batch, classes); see ``automl_img.models.network.serving_model``.
         weights: one a classifier, above 0, sum 1.
+        multi_label: whether the probability of each class is for itself.
     """
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
@@ -31,9 +35,14 @@ def ensemble_model(classifiers: Sequence[keras.Model], weights: Sequence[float])
         for number, (classifier, weight) in enumerate(zip(classifiers, weights, strict=True), 1):
             # All are called "classifier"; the layers of a model need names of their own.
             member = keras.Model(classifier.input, classifier.output, name=f"member_{number}")
-            probabilities = layers.Softmax(name=f"probabilities_{number}")(member(pixels))
+            kind = "sigmoid" if multi_label else "softmax"
+            to_probabilities = layers.Activation(kind, name=f"probabilities_{number}")
+            probabilities = to_probabilities(member(pixels))
             shares.append(layers.Rescaling(float(weight), name=f"share_{number}")(probabilities))
         mean = layers.Add(name="mean")(shares) if len(shares) > 1 else shares[0]
-        return keras.Model(pixels, ops.log(ops.maximum(mean, _SMALLEST)), name="classifier")
+        logits = ops.log(ops.maximum(mean, _SMALLEST))
+        if multi_label:
+            logits = ops.subtract(logits, ops.log(ops.maximum(1.0 - mean, _SMALLEST)))
+        return keras.Model(pixels, logits, name="classifier")
     finally:
         keras.config.set_dtype_policy(policy)

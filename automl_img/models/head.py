@@ -1,7 +1,8 @@
-"""From the backbone's feature map to one logit a class, and the loss on it."""
+"""From the backbone's feature map to one logit a class, and the loss on these."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -26,7 +27,9 @@ def pooling(params: Params) -> Any:
     return kinds[str(params["head.pooling"])](name="pooling")
 
 
-def build_head(filters: int, classes: int, params: Params, serving: bool = False) -> Any:
+def build_head(
+    filters: int, classes: int, params: Params, serving: bool = False, multi_label: bool = False
+) -> Any:
     """A model named "head" from pooled features, shape (batch, filters), to logits, shape (batch,
     classes).
 
@@ -35,6 +38,9 @@ def build_head(filters: int, classes: int, params: Params, serving: bool = False
 
     Args:
         serving: leave out what only training needs.
+        multi_label: each class is for itself: the biases start where each has a probability of
+            1 / classes, as among several classes most are not there (as for focal loss,
+            https://arxiv.org/abs/1708.02002, section 4.1).
     """
     import keras
     from keras import initializers, layers
@@ -55,7 +61,15 @@ def build_head(filters: int, classes: int, params: Params, serving: bool = False
     # Small, so that training starts from even odds.
     start = initializers.RandomNormal(stddev=0.01)
     # float32 under mixed precision too: the loss needs it.
-    logits = layers.Dense(classes, kernel_initializer=start, dtype="float32", name="logits")
+    logits = layers.Dense(
+        classes,
+        kernel_initializer=start,
+        bias_initializer=initializers.Constant(-math.log(max(classes - 1, 1)))
+        if multi_label
+        else "zeros",
+        dtype="float32",
+        name="logits",
+    )
     return keras.Model(features, logits(x), name="head")
 
 
@@ -94,3 +108,38 @@ def cross_entropy(smoothing: Any, gamma: Any = None) -> Callable[[Any, Any], Any
         return entropy * ops.maximum(wrong, 1e-4) ** gamma
 
     return loss
+
+
+def binary_cross_entropy(smoothing: Any, gamma: Any = None) -> Callable[[Any, Any], Any]:
+    """The sum over the classes of the binary cross-entropy of labels 0 and 1 and logits, both
+    (batch, classes): each class is decided for itself.
+
+    A sum, not Keras's mean: so its gradient is as large as that of the cross-entropy of as many
+    classes, and the same rates and penalties suit both. With label smoothing a label is 1 -
+    smoothing / 2 or smoothing / 2. With ``gamma`` it is the focal loss of each class, see
+    ``cross_entropy``.
+
+    Args:
+        smoothing: a number, or a variable of Keras.
+        gamma: the same; None leaves the factor out.
+    """
+    from keras import ops
+
+    def loss(labels: Any, logits: Any) -> Any:
+        right = ops.cast(labels, logits.dtype)
+        target = right * (1.0 - smoothing) + smoothing / 2
+        entropy = ops.binary_crossentropy(target, logits, from_logits=True)
+        if gamma is not None:
+            probability = ops.sigmoid(logits)
+            wrong = right * (1.0 - probability) + (1.0 - right) * probability
+            entropy = entropy * ops.maximum(wrong, 1e-4) ** gamma
+        return ops.sum(entropy, axis=-1)
+
+    return loss
+
+
+def all_right(labels: Any, logits: Any) -> Any:
+    """Whether each class of an image is said right, shape (batch,); both (batch, classes)."""
+    from keras import ops
+
+    return ops.cast(ops.all((logits >= 0) == (labels > 0), axis=-1), "float32")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from automl_img.space.dimensions import Dimension, Float
+from automl_img.errors import SpaceError
+from automl_img.space.dimensions import Dimension, Float, SearchSpace
 
 HYPERPARAMETERS: tuple[Dimension, ...] = (
     # The power of 1 / frequency that the loss of an image is weighted by: 1 makes all classes
@@ -13,3 +14,19 @@ HYPERPARAMETERS: tuple[Dimension, ...] = (
     # See ``automl_img.models.head.cross_entropy``; 0 is plain cross-entropy.
     Float("imbalance.focal_gamma", 0.0, 5.0, default=0.0),
 )
+# Both count the classes of an image as one.
+_OF_ONE_CLASS = ("imbalance.class_weights", "imbalance.oversampling")
+
+
+def refuse_for_several_classes(space: SearchSpace) -> None:
+    """Refuse what is for images with one class each alone.
+
+    Raises:
+        SpaceError: ``space`` weights classes, or draws rare ones more often.
+    """
+    for name in _OF_ONE_CLASS:
+        if name in space.searched or space[name].default:
+            raise SpaceError(
+                f"{name} must be 0 where images may have several classes, but the space sets or "
+                "searches it; imbalance.focal_gamma is for these too"
+            )

@@ -10,7 +10,14 @@ import numpy as np
 
 from automl_img.models.augment import amounts, augmentation
 from automl_img.models.backbones import family_of
-from automl_img.models.head import build_head, cross_entropy, pooling, regularize
+from automl_img.models.head import (
+    all_right,
+    binary_cross_entropy,
+    build_head,
+    cross_entropy,
+    pooling,
+    regularize,
+)
 from automl_img.models.initialization import initialize, reseed, without_initializer
 from automl_img.models.layers import L1L2, Augmentation, Dropout
 from automl_img.models.optimizer import build_optimizer, start_optimizer
@@ -27,12 +34,14 @@ class ImageFacts:
         channels: 1 (grey) or 3 (RGB).
         classes: how many, at least 2.
         flips: whether a mirrored image keeps its class.
+        multi_label: whether an image may have several classes, or none.
     """
 
     image_size: int
     channels: int
     classes: int
     flips: bool
+    multi_label: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -74,10 +83,14 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
         l2 = self.l2 if params["regularization.l2"] else None
         if l1 is not None or l2 is not None:
             regularize(self.trainable_variables, L1L2(l1, l2))
+        entropy = binary_cross_entropy if facts.multi_label else cross_entropy
+        accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+        if facts.multi_label:
+            accuracy = keras.metrics.MeanMetricWrapper(all_right, name="accuracy")
         self.compile(
             optimizer=build_optimizer(params),
-            loss=cross_entropy(self.smoothing, self.gamma if _gamma(params) else None),
-            metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+            loss=entropy(self.smoothing, self.gamma if _gamma(params) else None),
+            metrics=[accuracy],
             # On CPU XLA made steps slower, and TensorFlow's affine transform is not for it: see
             # docs/benchmarks.md.
             jit_compile="auto" if keras.backend.backend() == "jax" else False,
@@ -85,7 +98,8 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
         self.optimizer.build(self.trainable_variables)
         # Keras makes the variables of metrics when they are first used, which must not be in a
         # compiled step.
-        labels, logits = np.zeros(1), np.zeros((1, facts.classes), "float32")
+        logits = np.zeros((1, facts.classes), "float32")
+        labels = logits if facts.multi_label else np.zeros(1)
         self.compute_loss(None, labels, logits)
         self.compute_metrics(None, labels, logits)
 
@@ -150,7 +164,7 @@ def training_model(
     """
     if kept is not None and len(kept) == 1:
         features = keras.Input(kept, dtype="float16", name="features")
-        head = build_head(kept[0], facts.classes, params)
+        head = build_head(kept[0], facts.classes, params, multi_label=facts.multi_label)
         outputs = head(keras.layers.Rescaling(1.0, name="as_float")(features))
         model = TrainingModel(features, outputs, (head,))
     elif kept is not None:
@@ -244,7 +258,7 @@ def _with_head(
     inputs: Any, x: Any, params: Params, facts: ImageFacts, before: tuple[keras.Model, ...]
 ) -> TrainingModel:
     pooled = pooling(params)(x)
-    head = build_head(pooled.shape[-1], facts.classes, params)
+    head = build_head(pooled.shape[-1], facts.classes, params, multi_label=facts.multi_label)
     return TrainingModel(inputs, head(pooled), (*before, head))
 
 

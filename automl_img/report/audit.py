@@ -51,5 +51,5 @@ def _pictures(audit: Audit, finding: Finding) -> list[tuple[list[Picture], int]]
 
 def _picture(audit: Audit, row: int) -> Picture:
     index = audit.index
-    label = index.class_names[index.labels[row]]
+    label = index.label_of(row)
     return Picture(picture_of(index.paths[row], _SIDE), index.names[row], label, audit.part_of(row))

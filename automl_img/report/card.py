@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from automl_img.labels import are_sets
+from automl_img.metrics import right
 from automl_img.report.drawing import counted
 from automl_img.report.facts import (
     Data,
@@ -99,9 +101,39 @@ class Card:
             return self.data.class_names
         return self.test.class_names if self.test else ()
 
+    def said(self, row: int) -> str:
+        """The class that a test image is said to have, or of several all of them."""
+        predictions = self.predictions
+        assert predictions is not None
+        probabilities = predictions.probabilities[row]
+        if not are_sets(predictions.labels):
+            return self.class_name(int(probabilities.argmax()))
+        thresholds = self.test.thresholds if self.test else None
+        return self._named(probabilities >= (0.5 if thresholds is None else thresholds))
+
+    def true(self, row: int) -> str:
+        """The class that a test image has, or of several all of them."""
+        predictions = self.predictions
+        assert predictions is not None
+        label = predictions.labels[row]
+        return self._named(label) if np.ndim(label) else self.class_name(int(label))
+
+    def _named(self, chosen: np.ndarray) -> str:
+        return ", ".join(map(self.class_name, np.flatnonzero(chosen).tolist())) or "none"
+
     def class_name(self, label: int) -> str:
         """The name of a class; its number where there is none."""
         return self.classes[label] if 0 <= label < len(self.classes) else f"class {label}"
+
+
+def right_ones(predictions: Predictions, test: Scores | None = None) -> np.ndarray:
+    """Which images are predicted right, bool (images,).
+
+    Args:
+        test: has the thresholds of classes where images may have several; None takes 0.5.
+    """
+    thresholds = test.thresholds if test else None
+    return right(predictions.probabilities, predictions.labels, thresholds)
 
 
 def reached(trial: TrialRecord) -> float:
@@ -136,6 +168,7 @@ def load_card(run: Run) -> Card:
         notes, "predictions/test.npz", lambda: _sound(run.read_predictions("test")), None
     )
     thumbnails = _tried(notes, "thumbnails", lambda: _thumbnails(run, predictions), no_thumbnails)
+    scores = _tried(notes, "test.json", lambda: Scores.read(test) if test else None, None)
     return Card(
         name=run.name,
         info=info,
@@ -143,7 +176,7 @@ def load_card(run: Run) -> Card:
         search=Search.read(_dict(info.get("search"))),
         trials=trials,
         winner=_tried(notes, "winner.json", lambda: Winner.read(winner) if winner else None, None),
-        test=_tried(notes, "test.json", lambda: Scores.read(test) if test else None, None),
+        test=scores,
         predictions=predictions,
         ensemble=_tried(notes, "ensemble.json", lambda: _ensemble(run), None),
         label_errors=_tried(
@@ -158,7 +191,7 @@ def load_card(run: Run) -> Card:
         ),
         finalists=_tried(notes, "predictions", lambda: _finalists(run), {}),
         thumbnails=thumbnails,
-        groups=_groups(run, predictions, thumbnails),
+        groups=_groups(run, predictions, scores, thumbnails),
         notes=tuple(dict.fromkeys(notes)),
     )
 
@@ -207,6 +240,8 @@ def _sound(predictions: Predictions | None) -> Predictions | None:
         or not images
     ):
         raise ValueError("labels and probabilities do not fit together")
+    if predictions.labels.shape[1:] not in ((), predictions.probabilities.shape[1:]):
+        raise ValueError("labels and probabilities do not fit together")
     names = predictions.names if len(predictions.names) == images else ("",) * images
     return Predictions(predictions.labels, np.nan_to_num(predictions.probabilities), names)
 
@@ -236,7 +271,7 @@ def _thumbnails(run: Run, predictions: Predictions | None) -> dict[int, bytes]:
 
 
 def _groups(
-    run: Run, predictions: Predictions | None, thumbnails: dict[int, bytes]
+    run: Run, predictions: Predictions | None, test: Scores | None, thumbnails: dict[int, bytes]
 ) -> dict[int, str]:
     """The groups that were written with the thumbnails; mistakes are recognised without them."""
     if predictions is None:
@@ -246,7 +281,7 @@ def _groups(
         written = {int(row): str(group) for row, group in json.loads(text).items()}
     except (OSError, ValueError, AttributeError):
         written = {}
-    right = predictions.probabilities.argmax(axis=1) == predictions.labels
+    right = right_ones(predictions, test)
     groups = {}
     for row in thumbnails:
         known = written.get(row) if written.get(row) in ("unsure", "random") else "random"

@@ -33,12 +33,14 @@ class Data:
     """The images: where they came from, their classes, and how many there are in each split.
 
     Attributes:
+        multi_label: whether an image may have several classes.
         audit: severity and sentence of what was found of them, the worst first.
     """
 
     source: str = ""
     kind: str = ""
     class_names: tuple[str, ...] = ()
+    multi_label: bool = False
     image_size: int | None = None
     channels: int | None = None
     splits: dict[str, int] = field(default_factory=dict)
@@ -54,6 +56,7 @@ class Data:
             source=str(value.get("source") or ""),
             kind=str(value.get("kind") or ""),
             class_names=tuple(str(name) for name in value.get("class_names") or ()),
+            multi_label=value.get("multi_label") is True,
             image_size=value.get("image_size"),
             channels=value.get("channels"),
             splits={key: int(n) for key, n in (value.get("splits") or {}).items() if n is not None},
@@ -225,6 +228,13 @@ class Scores:
         for true, predicted, images in cells:
             counts[true, predicted] = images
         return counts
+
+    @property
+    def thresholds(self) -> np.ndarray | None:
+        """From which probability on each class is said to be there, float (classes,), where images
+        may have several; None where they have one."""
+        found = self.values.get("thresholds")
+        return np.array(found, dtype=np.float64) if found else None
 
     def bounds(self, name: str) -> tuple[float, float] | None:
         """The interval of the score ``name``."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from automl_img.report.card import Card
+from automl_img.report.card import Card, right_ones
 from automl_img.report.statistics import mcnemar, paired_difference
 from automl_img.trials import TrialRecord
 
@@ -42,12 +42,12 @@ def finalists(card: Card) -> list[Finalist]:
         return []
     records = {trial.number: trial for trial in card.trials}
     reference = card.finalists[best.number]
-    first = reference.probabilities.argmax(axis=1) == reference.labels
+    first = right_ones(reference)
     found = []
     for number, predictions in sorted(card.finalists.items()):
         if number not in records or not np.array_equal(predictions.labels, reference.labels):
             continue
-        right = predictions.probabilities.argmax(axis=1) == predictions.labels
+        right = right_ones(predictions)
         ahead = paired_difference(first, right, seed=0)
         p = mcnemar(int((first & ~right).sum()), int((right & ~first).sum()))
         won = number == best.number

@@ -32,14 +32,15 @@ def baseline(card: Card) -> Finding | None:
         return None
     gap = card.test.accuracy - value
     error = standard_error(card.test.accuracy, card.test.images)
+    what = "class" if card.test.thresholds is None else "set of classes"
     if gap <= 2 * error:
         text = (
-            "The model has learnt nothing measurable: always saying the most frequent class "
+            f"The model has learnt nothing measurable: always saying the most frequent {what} "
             f"gives {value:.3f}."
         )
         return Finding(CHECK, text, "scores", "baseline")
     text = (
-        f"The model beats always saying the most frequent class ({value:.3f}) by far more "
+        f"The model beats always saying the most frequent {what} ({value:.3f}) by far more "
         "than chance."
     )
     return Finding(GOOD, text, "scores", "baseline")
@@ -93,6 +94,8 @@ def optimism(card: Card) -> Finding | None:
 
 def imbalance(card: Card) -> Finding | None:
     counts = [n for n in card.data.class_counts.get("train", ()) if n > 0]
+    if card.data.multi_label:
+        return None
     if len(counts) < 2 or max(counts) <= IMBALANCE * min(counts):
         return None
     ratio = max(counts) / min(counts)
@@ -121,7 +124,8 @@ def weak_class(card: Card) -> Finding | None:
     """A class with more mistakes than chance gives it, even as the worst of so many classes."""
     rows = card.test.values.get("per_class") if card.test else None
     present = [row for row in rows or () if row["support"]]
-    if card.test is None or not present:
+    # Thresholds trade the recall of one class for its precision.
+    if card.test is None or not present or card.test.thresholds is not None:
         return None
     images = sum(row["support"] for row in present)
     mistakes = sum(_mistakes(row) for row in present)

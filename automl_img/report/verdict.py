@@ -17,6 +17,8 @@ _TEST_SCORES = {
     NAMES["val_macro_f1"]: "macro_f1",
     NAMES["val_auc"]: "roc_auc",
     NAMES["val_loss"]: "log_loss",
+    NAMES["val_map"]: "mean_average_precision",
+    NAMES["val_jaccard"]: "jaccard",
 }
 # Said first, in this order, where the winner has them; the rest is in the table of trials.
 _KEY_PARAMS = ("optimizer.learning_rate", "learning_rate", "optimizer.name", "batch_size")
@@ -36,6 +38,8 @@ class Verdict:
         caution: why to trust it less than it looks; empty for a test.
         aim: what the search aimed at, where that is not the accuracy, and its value on the test
             images, as a phrase; else empty.
+        several: whether images may have several classes: then the accuracy is the share of which
+            all are said right.
         epochs_run, epochs_full: epochs trained, and epochs had no rung stopped a trial.
     """
 
@@ -50,6 +54,7 @@ class Verdict:
     epochs_run: int
     epochs_full: int | None
     aim: str = ""
+    several: bool = False
 
     @property
     def line(self) -> str:
@@ -62,6 +67,7 @@ class Verdict:
         if self.images:
             known.append(counted(self.images, "image"))
         text = f"{self.kind.capitalize()} accuracy {self.accuracy:.3f}"
+        text += " for all classes of an image" if self.several else ""
         text += f" ({', '.join(known)})" if known else ""
         return f"{text}, {self.aim}" if self.aim else text
 
@@ -75,7 +81,10 @@ def verdict(card: Card) -> Verdict:
         low, high = card.test.interval
         accuracy, images = card.test.accuracy, card.test.images
         aim = _aim(card.search.measure.removeprefix("validation "), card.test.values)
-        return Verdict("test", accuracy, low, high, images, winner, effort, "", run, full, aim)
+        several = card.test.thresholds is not None
+        return Verdict(
+            "test", accuracy, low, high, images, winner, effort, "", run, full, aim, several
+        )
     best = card.best_trial
     if best is None:
         caution = _why_nothing(card)

@@ -30,12 +30,14 @@ class Ensemble:
         members: their trials, repeats of finalists among them.
         weights: one a member, above 0, sum 1.
         validation_accuracy: on the images that it was chosen on, so an optimistic one.
+        validation: what it predicts for these, float32 (images, classes).
         classifier: from uint8 images to logits.
     """
 
     members: tuple[TrialRecord, ...]
     weights: tuple[float, ...]
     validation_accuracy: float
+    validation: np.ndarray
     classifier: Any
 
     def to_json(self) -> dict[str, Any]:
@@ -59,7 +61,7 @@ def find_ensemble(run: Run, specs: Specs, labels: np.ndarray, most: int) -> Ense
     ``automl_img.evaluation.ensemble``.
 
     Args:
-        labels: int64 (validation images,).
+        labels: of the validation images, see ``automl_img.labels``.
         most: at least 2.
     """
     offered = []
@@ -81,8 +83,9 @@ def find_ensemble(run: Run, specs: Specs, labels: np.ndarray, most: int) -> Ense
     members = tuple(offered[place][0] for place in chosen.members)
     weights = tuple(chosen.weights[place] for place in chosen.members)
     classifiers = _classifiers(specs, members)
-    reached_together = accuracy(average(predicted, chosen.weights), labels)
-    return Ensemble(members, weights, reached_together, ensemble_model(classifiers, weights))
+    together = average(predicted, chosen.weights)
+    model = ensemble_model(classifiers, weights, specs.prepared.multi_label)
+    return Ensemble(members, weights, accuracy(together, labels), together, model)
 
 
 def _classifiers(specs: Specs, members: Sequence[TrialRecord]) -> list[Any]:

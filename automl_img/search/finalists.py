@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 
 from automl_img.data.sealed import TestImages
-from automl_img.evaluation.gallery import choose, write_thumbnails
 from automl_img.evaluation.label_errors import suspected_labels
-from automl_img.evaluation.scores import score
 from automl_img.events import Listener, Notice, Phase
 from automl_img.export.keras import export_keras
 from automl_img.export.measure import measure_model
@@ -24,12 +22,11 @@ from automl_img.search import final
 from automl_img.search.choice import Choice
 from automl_img.search.ensemble import Ensemble, find_ensemble
 from automl_img.search.finals import Retraining
-from automl_img.search.inputs import write_left_out
 from automl_img.search.specs import WINNER, Specs, predictions_of
 from automl_img.search.spending import Spending
+from automl_img.search.testing import evaluate, predicted, scored, thresholds_of
 from automl_img.training import checkpoint
 from automl_img.training.final import load_final
-from automl_img.training.predict import predict_rows
 from automl_img.trials import TrialRecord
 
 FINALISTS = 5
@@ -109,7 +106,9 @@ class _Steps:
         final.forget_older(run)
         keep_winner(run, winner, again, choice, serving)
         note_test(run, winner)
-        evaluate(self._specs, self._test, classifier)
+        kept = run.read_predictions(predictions_of(winner))
+        thresholds = thresholds_of(self._specs, None if kept is None else kept.probabilities)
+        evaluate(self._specs, self._test, classifier, thresholds)
         self._suspect_labels()
 
     def _suspect_labels(self) -> None:
@@ -138,14 +137,16 @@ class _Steps:
         self._listener(Phase("exporting the model and comparing it with the trained one"))
         classifier, _, expected = self._final
         names, file = self._specs.prepared.class_names, self._specs.run.model
-        export_keras(classifier, names, file, self._samples, expected)
+        # Those that the test was read with.
+        thresholds = (self._specs.run.read_json("test.json") or {}).get("thresholds")
+        export_keras(classifier, names, file, self._samples, expected, thresholds)
 
     def ensemble(self, labels: np.ndarray) -> None:
         """An ensemble beside the winner, where there is time for one and one is better; else a
         notice says why not. The winner is tested and exported by now: no failure here costs it.
 
         Args:
-            labels: int64 (validation images,).
+            labels: of the validation images, see ``automl_img.labels``.
         """
         specs, listener = self._specs, self._listener
         if not self._spending.has_time_for(self._spending.reserve.ensemble()):
@@ -195,7 +196,7 @@ def keep_validation_predictions(
     """Keep what the best trials predicted for the validation images.
 
     Args:
-        labels: int64 (validation images,).
+        labels: of the validation images, see ``automl_img.labels``.
         names: their file names.
     """
     # A probe has seen a part of the images.
@@ -245,17 +246,6 @@ def _by_number(choice: Choice) -> dict[str, tuple[float, ...]]:
     return {str(number): each for number, each in choice.scores.items()}
 
 
-def evaluate(specs: Specs, test: TestImages, classifier: Any) -> None:
-    """Keep what the retrained model scores on the test images."""
-    run, names = specs.run, specs.prepared.class_names
-    probabilities = predict_rows(classifier, test.images, np.arange(len(test.images)))
-    run.write_predictions("test", Predictions(test.labels, probabilities, test.names))
-    rows = choose(test.labels, probabilities, specs.settings.seed)
-    write_thumbnails(run, test.images, rows)
-    run.write_json("test.json", score(test.labels, probabilities, names))
-    write_left_out(run, test.left_out)
-
-
 def _keep_ensemble(
     specs: Specs, found: Ensemble, test: TestImages, samples: np.ndarray, listener: Listener
 ) -> None:
@@ -265,9 +255,11 @@ def _keep_ensemble(
         serving = measure_model(found.classifier, "latency_ms" in limits.bounded).facts()
         if broken := limits.infeasible(serving):
             listener(Notice(f"of the ensemble {broken}"))
-    expected = predict_rows(found.classifier, samples, np.arange(len(samples)))
-    export_keras(found.classifier, names, run.ensemble, samples, expected)
-    averaged = predict_rows(found.classifier, test.images, np.arange(len(test.images)))
+    expected = predicted(specs, found.classifier, samples)
+    thresholds = thresholds_of(specs, found.validation)
+    kept = None if thresholds is None else [float(each) for each in thresholds]
+    export_keras(found.classifier, names, run.ensemble, samples, expected, kept)
+    averaged = predicted(specs, found.classifier, test.images)
     run.write_predictions("ensemble", Predictions(test.labels, averaged, test.names))
-    scores = score(test.labels, averaged, names)
+    scores = scored(test.labels, averaged, names, thresholds)
     run.write_json("ensemble.json", {**found.to_json(), "test": scores})

@@ -142,7 +142,7 @@ class Retraining:
     ) -> None:
         """
         Args:
-            labels: of the validation images, int64 (images,).
+            labels: of the validation images, see ``automl_img.labels``.
             begins: called as the stage begins.
             shared: whether trials so far had a part of the cores each, and training on all of them
                 is faster.

@@ -55,7 +55,8 @@ def run_info(
             "class_names": prepared.class_names,
             "image_size": prepared.image_size,
             "channels": prepared.channels,
-            "splits": {part: sum(values) for part, values in counts.items()},
+            "multi_label": prepared.multi_label,
+            "splits": {part: len(rows) for part, rows in prepared.split.parts().items()},
             "class_counts": counts,
             "fingerprint": prepared.index.fingerprint,
             "left_out": len(prepared.left_out),
@@ -115,11 +116,11 @@ def write_left_out(run: Run, entries: Iterable[LeftOut]) -> None:
 
 
 def write_split(path: Path, prepared: Prepared) -> None:
-    """One line an image that is used: path, label and split."""
+    """One line an image that is used: path, label (several with "|" between them) and split."""
     index = prepared.index
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         lines = csv.writer(stream)
         lines.writerow(("path", "label", "split"))
         for part, rows in prepared.split.parts().items():
             for row in rows.tolist():
-                lines.writerow((index.names[row], index.class_names[index.labels[row]], part))
+                lines.writerow((index.names[row], index.label_of(row), part))

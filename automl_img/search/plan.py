@@ -19,6 +19,7 @@ from automl_img.budget import Budget
 from automl_img.data.prepare import Prepared, prepare
 from automl_img.events import Listener, Phase, ignore
 from automl_img.models.hyperparameters import declared
+from automl_img.models.imbalance import refuse_for_several_classes
 from automl_img.models.weights import weights_of_space
 from automl_img.runs import Run
 from automl_img.search.advice import advice, misfits
@@ -122,6 +123,8 @@ def plan_search(settings: SearchSettings, listener: Listener = ignore) -> Plan:
     weights = weights_of_space(space, settings.weights_dir)
     prepared = prepare(settings, listener)
     settings = decided(settings, prepared)
+    if prepared.multi_label:
+        refuse_for_several_classes(space)
     # The search will find what was kept by then.
     began = time.perf_counter()
     prepare(settings)

@@ -11,6 +11,7 @@ import numpy as np
 from automl_img.data.cache import cache_root
 from automl_img.data.prepare import Prepared
 from automl_img.files import replacing
+from automl_img.labels import are_sets
 from automl_img.models.signature import signature
 from automl_img.objectives import to_measure
 from automl_img.runs import Run
@@ -163,10 +164,13 @@ def part_of(
 
     Args:
         rows: int64 (images,).
-        labels: int64 (images,), of the rows.
+        labels: of the rows, see ``automl_img.labels``; of images that may have several classes
+            those are taken at random.
     """
     if len(rows) <= most:
         return rows
+    if are_sets(labels):
+        return np.sort(rng.choice(rows, most, replace=False))
     chosen = []
     for label in np.unique(labels):
         own = np.flatnonzero(labels == label)

@@ -11,6 +11,7 @@ from automl_img.data.prepare import prepare
 from automl_img.events import Listener, Notice, ignore
 from automl_img.files import sweep
 from automl_img.models.hyperparameters import declared
+from automl_img.models.imbalance import refuse_for_several_classes
 from automl_img.models.weights import weights_of_space
 from automl_img.runs import RAY, Run, check_free, create_run, find_run, refuse_links, remove_folders
 from automl_img.search.disk import check_room, missing_bytes, needed_bytes, telling_of_full_disks
@@ -81,6 +82,8 @@ def search(
     weights = weights_of_space(space, asked.weights_dir)
     prepared = prepare(asked, listener)
     asked = decided(asked, prepared, listener)
+    if prepared.multi_label:
+        refuse_for_several_classes(space)
     if asked.space == "cnn" and prepared.image_size > _SMALL_IMAGES:
         listener(Notice("--space pretrained usually beats the space cnn on photos of this size"))
     needed = needed_bytes(asked, prepared, weights, resources)

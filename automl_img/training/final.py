@@ -22,8 +22,10 @@ _MOST_SAMPLES = 128
 
 def keep_final(trainer: Trainer) -> None:
     """Write the whole classifier, with what it predicts for some training images."""
-    rows = np.flatnonzero(trainer.data.labels >= 0)[:_MOST_SAMPLES]
-    probabilities = predict_rows(trainer.serving, trainer.data.images, rows)
+    rows = np.sort(np.concatenate(trainer.data.parts))[:_MOST_SAMPLES]
+    probabilities = predict_rows(
+        trainer.serving, trainer.data.images, rows, multi_label=trainer.facts.multi_label
+    )
     with replacing(trainer.folder / _SAMPLES) as temporary:
         np.savez(temporary, rows=rows, probabilities=probabilities)
     # Last, as its presence says that all is there.

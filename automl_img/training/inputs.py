@@ -14,6 +14,7 @@ from automl_img.data.batches import Batches
 from automl_img.data.images import Images
 from automl_img.data.pixels import PixelCache
 from automl_img.errors import DataError
+from automl_img.labels import are_sets
 from automl_img.models.network import ImageFacts, has_frozen_part
 from automl_img.training.features import FrozenFeatures
 from automl_img.trials import Params, TrialSpec
@@ -26,7 +27,7 @@ class TrialImages:
 
     Attributes:
         images: uint8 (rows, side, side, channels), mapped.
-        labels: int64 (rows,); -1 where a row is not used.
+        labels: see ``automl_img.labels``.
         train, validation: int64, rows.
     """
 
@@ -48,7 +49,8 @@ class TrialImages:
 
     def facts(self, spec: TrialSpec) -> ImageFacts:
         size, channels = self.images.shape[1], self.images.shape[3]
-        return ImageFacts(size, channels, len(spec.class_names), spec.flips)
+        sets = are_sets(self.labels)
+        return ImageFacts(size, channels, len(spec.class_names), spec.flips, sets)
 
 
 @lru_cache(maxsize=1)
@@ -117,7 +119,7 @@ def batches_of(
 
     Args:
         images: (rows, ...), pixels or features.
-        labels: int64, of each row of ``images``.
+        labels: of each row of ``images``, see ``automl_img.labels``.
         rows: int64, those to train on.
         batch_size: None takes that of the trial.
     """

@@ -14,7 +14,11 @@ EVALUATION_BATCH = 128
 
 
 def predict_rows(
-    model: Any, images: Any, rows: Any, batch_size: int = EVALUATION_BATCH
+    model: Any,
+    images: Any,
+    rows: Any,
+    batch_size: int = EVALUATION_BATCH,
+    multi_label: bool = False,
 ) -> np.ndarray:
     """Class probabilities, float32 of shape (rows, classes), of the given rows of ``images``.
 
@@ -23,10 +27,14 @@ def predict_rows(
             has.
         images: (images, ...), memory-mapped or not.
         rows: int64 (rows,).
+        multi_label: whether the probability of each class is for itself.
     """
     parts = []
     for batch, count in evaluation_batches(images, rows, batch_size):
         logits = keras.ops.convert_to_numpy(model.predict_on_batch(batch))[:count]
+        if multi_label:
+            parts.append(_sigmoid(logits))
+            continue
         shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
         parts.append(shifted / shifted.sum(axis=1, keepdims=True))
     return np.concatenate(parts).astype(np.float32)
@@ -39,7 +47,7 @@ def validated(
 
     Args:
         probabilities: (images, classes).
-        labels: int64 (images,).
+        labels: see ``automl_img.labels``.
         objective: see ``automl_img.metrics.score``.
     """
     if not len(probabilities):
@@ -51,4 +59,11 @@ def validated(
     # Numbers that are none have no order.
     if objective != "val_accuracy" and np.isfinite(probabilities).all():
         found["score"] = metrics.score(objective, probabilities, labels)
+    return found
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    # The exponential of what is below 0 alone cannot overflow.
+    small = np.exp(-np.abs(logits))
+    found: np.ndarray = np.where(logits >= 0, 1.0, small) / (1.0 + small)
     return found

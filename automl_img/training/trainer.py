@@ -282,7 +282,8 @@ class Trainer:
             return np.zeros((0, len(self.spec.class_names)), np.float32)
         started, traced = time.perf_counter(), self.model.traces
         batch = EVALUATION_BATCH if inputs.kept is None else _FEATURES_AT_ONCE
-        probabilities = predict_rows(self._phase.steps, array, rows, batch)
+        sets = self.facts.multi_label
+        probabilities = predict_rows(self._phase.steps, array, rows, batch, sets)
         seconds = time.perf_counter() - started
         if self.model.traces == traced:
             self._countdown.validated(seconds)

@@ -1,7 +1,7 @@
 """A file of JSON lines: one object an image, with a path, a label and, if there, a split.
 
 The keys are the columns of a table, see ``table``; what an object lacks is empty, and so is what is
-a list or an object.
+an object. Labels that are lists are several classes each.
 """
 
 from __future__ import annotations
@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from automl_img.data.listing import Columns, Listing, is_hidden, typed_path
-from automl_img.data.tables import Rows, as_text, find_columns, find_image
+from automl_img.data.tables import (
+    SEVERAL,
+    Rows,
+    as_text,
+    classes_said,
+    find_columns,
+    find_image,
+    find_label_columns,
+)
 from automl_img.errors import DataError
 from automl_img.events import Listener
 
@@ -43,11 +51,23 @@ def listing(data: str, columns: Columns, cache: Path, listener: Listener) -> Lis
     header = list(dict.fromkeys(key for each in first for key in each))
     at = find_columns(header, columns, table)
     names = {what: None if place is None else header[place] for what, place in at.items()}
-    rows = Rows(table, names["split"], names["group"] is not None)
+    classes = find_label_columns(header, columns, table)
+    separator = columns.separator
+    if classes or _are_lists(table, names["label"]):
+        separator = SEVERAL
+    rows = Rows(table, names["split"], names["group"] is not None, separator)
     for each in _objects(table):
-        typed, *others = (as_text(each.get(name)) if name else "" for name in names.values())
-        rows.add(typed, find_image(table.parent, typed), *others)
+        typed, label, *others = (as_text(each.get(name)) if name else "" for name in names.values())
+        if classes:
+            label = classes_said(classes, (as_text(each.get(name)) for name in classes), table)
+        rows.add(typed, find_image(table.parent, typed), label, *others)
     return rows.listing(table.stem, "json_lines")
+
+
+def _are_lists(table: Path, label: str | None) -> bool:
+    """Whether labels are lists, by the first objects."""
+    first = itertools.islice(_objects(table), _HEADER_LINES)
+    return label is not None and any(isinstance(each.get(label), list) for each in first)
 
 
 def _objects(table: Path) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,14 @@ from pathlib import Path
 
 from automl_img.data.listing import Columns, Listing, typed_path
 from automl_img.data.sources.folder import is_table_name
-from automl_img.data.tables import Rows, find_columns, find_image
+from automl_img.data.tables import (
+    SEVERAL,
+    Rows,
+    classes_said,
+    find_columns,
+    find_image,
+    find_label_columns,
+)
 from automl_img.errors import DataError
 from automl_img.events import Listener
 
@@ -44,12 +51,17 @@ def list_table(
     lines = _lines(table)
     header = [cell.strip() for cell in lines[0]] if lines else []
     at = find_columns(header, columns, table)
+    classes = find_label_columns(header, columns, table)
+    places = [header.index(name) for name in classes]
     split_column = None if at["split"] is None else header[at["split"]]
-    rows = Rows(table, split_column, at["group"] is not None)
+    separator = SEVERAL if classes else columns.separator
+    rows = Rows(table, split_column, at["group"] is not None, separator)
     for line in lines[1:]:
         if any(cell.strip() for cell in line):
-            typed, *others = (_cell(line, at[what]) for what in at)
-            rows.add(typed, find_image(table.parent, typed, within), *others)
+            typed, label, *others = (_cell(line, at[what]) for what in at)
+            if classes:
+                label = classes_said(classes, (_cell(line, place) for place in places), table)
+            rows.add(typed, find_image(table.parent, typed, within), label, *others)
     return rows.listing(name, kind)
 
 

@@ -110,7 +110,9 @@ def _heading(worst: dict[str, Any]) -> str:
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
-    columns = ("Class", "Test images", "Precision", "Recall", "Recall, 95 %", "F1")
+    several = any("threshold" in row for row in rows)
+    more = ("Average precision", "Threshold") if several else ()
+    columns = ("Class", "Test images", "Precision", "Recall", "Recall, 95 %", "F1", *more)
     cells = tuple(
         (
             Cell(str(row["name"])),
@@ -119,8 +121,15 @@ def _table(rows: list[dict[str, Any]]) -> Table:
             Cell(number(row.get("recall")), row.get("recall")),
             Cell(interval((row.get("recall_low"), row.get("recall_high")), 2) or DASH),
             Cell(number(row.get("f1")), row.get("f1")),
+            *(_of_several(row) if several else ()),
         )
         for row in rows
     )
     numeric = frozenset(columns[1:])
     return Table("table-classes", "Scores of every class", columns, cells, numeric, folded=True)
+
+
+def _of_several(row: dict[str, Any]) -> tuple[Cell, Cell]:
+    """What is told of a class only where images may have several."""
+    precision, threshold = row.get("average_precision"), row.get("threshold")
+    return Cell(number(precision), precision), Cell(number(threshold), threshold)

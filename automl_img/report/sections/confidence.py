@@ -20,6 +20,8 @@ STEPS = 50
 
 def build(card: Card) -> Section | Skipped:
     found = card.test.values.get("calibration") if card.test else None
+    if card.test is not None and card.test.thresholds is not None:
+        return Skipped(TITLE, "Each class has a threshold of its own, see “Per class”.")
     if card.test is None or (not found and card.predictions is None):
         return Skipped(TITLE, "The run kept no probabilities of test images.")
     blocks: list[Block] = []

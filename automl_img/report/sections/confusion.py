@@ -19,6 +19,8 @@ LARGEST = 50
 
 def build(card: Card) -> Section | Skipped:
     counts = card.test.confusion() if card.test else None
+    if card.data.multi_label:
+        return Skipped(TITLE, "Images may have several classes, so none is mistaken for another.")
     if card.test is None or counts is None:
         return Skipped(TITLE, "The run has no test result yet.")
     names = card.test.class_names

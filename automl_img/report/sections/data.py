@@ -24,7 +24,10 @@ def build(card: Card) -> Section | Skipped:
     names = card.data.class_names
     if not counts or any(len(row) != len(names) for row in counts.values()):
         return Skipped(TITLE, "The run did not record how many images each class has.")
-    question = f"Is the data the limit? {counted(sum(map(sum, counts.values())), 'image')} in "
+    images = sum(map(sum, counts.values()))
+    if card.data.multi_label:
+        images = sum(card.data.splits.values())
+    question = f"Is the data the limit? {counted(images, 'image')} in "
     question += f"{counted(len(names), 'class', 'classes')}"
     if card.data.left_out:
         question += f"; {counted(card.data.left_out, 'image')} left out, see left_out.jsonl"

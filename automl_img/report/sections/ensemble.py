@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from automl_img.report.blocks import Cell, Section, Skipped, Table, Text
-from automl_img.report.card import Card
+from automl_img.report.card import Card, right_ones
 from automl_img.report.drawing import DASH, counted, number, percent
 from automl_img.report.statistics import mcnemar, paired_difference
 from automl_img.report.verdict import family
@@ -67,11 +67,8 @@ def _compared(card: Card) -> tuple[str, dict[str, object]]:
     )
     if both[0] is None or both[1] is None or len(both[0].labels) != len(both[1].labels):
         return cost, numbers
-    alone, together = (
-        predictions.probabilities.argmax(axis=1) == predictions.labels
-        for predictions in both
-        if predictions is not None
-    )
+    alone = right_ones(both[0], card.test)
+    together = right_ones(both[1], ensemble.test)
     gain, low, high = paired_difference(together, alone, seed=0)
     p = mcnemar(int((together & ~alone).sum()), int((alone & ~together).sum()))
     numbers |= {"gain": gain, "interval": [low, high], "p": p}

@@ -7,8 +7,10 @@ import struct
 
 import numpy as np
 
+from automl_img.labels import are_sets
+from automl_img.metrics import confidence
 from automl_img.report.blocks import Cell, Gallery, Picture, Section, Skipped, Table
-from automl_img.report.card import Card
+from automl_img.report.card import Card, right_ones
 from automl_img.report.drawing import counted, number
 
 ORDER = 50
@@ -27,6 +29,8 @@ def build(card: Card) -> Section | Skipped:
     groups = {key: name for key, name in GROUPS.items() if key in set(card.groups.values())}
     shown = {picture.true for picture in pictures} | {picture.predicted for picture in pictures}
     classes = tuple(name for name in card.classes if name in shown)
+    if card.data.multi_label:
+        classes = tuple(sorted(shown))
     return Section(
         TITLE,
         f"{question} {counted(len(pictures), 'test image')}: the most confident mistakes, the "
@@ -37,12 +41,12 @@ def build(card: Card) -> Section | Skipped:
 
 def _ordered(card: Card) -> list[int]:
     """Mistakes first, the most confident first; then unsure ones, the least confident first."""
-    confidence = card.predictions.probabilities.max(axis=1) if card.predictions else np.zeros(0)
+    sure = _confidence(card) if card.predictions else np.zeros(0)
     rank = {group: place for place, group in enumerate(GROUPS)}
 
     def place(row: int) -> tuple[int, float, int]:
         group = card.groups[row]
-        own = float(confidence[row])
+        own = float(sure[row])
         return rank[group], {"mistake": -own, "unsure": own}.get(group, 0.0), row
 
     return sorted(card.thumbnails, key=place)
@@ -59,11 +63,19 @@ def _picture(card: Card, row: int) -> Picture:
         source="data:image/webp;base64," + base64.b64encode(content).decode(),
         side=_longest_side(content),
         name=predictions.names[row],
-        true=card.class_name(int(predictions.labels[row])),
-        predicted=card.class_name(best[0]),
+        true=card.true(row),
+        predicted=card.said(row),
         group=card.groups[row],
         likely=tuple((card.class_name(i), float(probabilities[i])) for i in best),
     )
+
+
+def _confidence(card: Card) -> np.ndarray:
+    """See ``automl_img.metrics.confidence``."""
+    predictions = card.predictions
+    assert predictions is not None
+    thresholds = card.test.thresholds if card.test else None
+    return confidence(predictions.probabilities, predictions.labels, thresholds)
 
 
 def _longest_side(webp: bytes) -> int:
@@ -84,20 +96,20 @@ def _longest_side(webp: bytes) -> int:
 def _names(card: Card) -> Table:
     predictions = card.predictions
     assert predictions is not None
-    predicted = predictions.probabilities.argmax(axis=1)
-    confidence = predictions.probabilities.max(axis=1)
-    wrong = np.nonzero(predicted != predictions.labels)[0]
-    ranked = wrong[np.argsort(-confidence[wrong], kind="stable")].tolist()
+    sure = _confidence(card)
+    wrong = np.flatnonzero(~right_ones(predictions, card.test))
+    ranked = wrong[np.argsort(-sure[wrong], kind="stable")].tolist()
     rows = tuple(
         (
             Cell(predictions.names[row] or f"image {row}"),
-            Cell(card.class_name(int(predictions.labels[row]))),
-            Cell(card.class_name(int(predicted[row]))),
-            Cell(number(float(confidence[row]), 2), float(confidence[row])),
+            Cell(card.true(row)),
+            Cell(card.said(row)),
+            Cell(number(float(sure[row]), 2), float(sure[row])),
         )
         for row in ranked[:LISTED]
     )
-    columns = ("Image", "True", "Predicted", "Probability")
+    measure = "Beyond the threshold" if are_sets(predictions.labels) else "Probability"
+    columns = ("Image", "True", "Predicted", measure)
     left_out = max(0, len(ranked) - LISTED)
     caption = "The most confident mistakes"
     return Table("table-mistakes", caption, columns, rows, frozenset(columns[3:]), False, left_out)

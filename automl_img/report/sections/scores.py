@@ -11,10 +11,14 @@ ORDER = 20
 TITLE = "Test results"
 
 _SCORES = (
+    ("mean_average_precision", "Mean average precision", "macro; 1 is a perfect order"),
+    ("jaccard", "Jaccard index", "mean share of an image's classes that are said right"),
     ("balanced_accuracy", "Balanced accuracy", "mean recall of the classes"),
     ("macro_precision", "Precision", "macro: every class counts the same"),
     ("macro_recall", "Recall", "macro: every class counts the same"),
     ("macro_f1", "F1", "macro: every class counts the same"),
+    ("micro_f1", "F1, micro", "every label counts the same"),
+    ("hamming_loss", "Hamming loss", "share of labels that are said wrong"),
     ("roc_auc", "ROC AUC", "1 is a perfect order, 0.5 is chance"),
     ("top_k", "Top {k} accuracy", "the class is among the {k} most probable"),
     ("log_loss", "Log loss", "lower is better"),
@@ -40,6 +44,7 @@ def build(card: Card) -> Section | Skipped:
 
 def _accuracy(test: Scores) -> Tile:
     detail = f"{interval(test.interval)}, {test.correct:,} of {test.images:,} right"
+    detail += " in every class" if test.thresholds is not None else ""
     return Tile("Accuracy", test.accuracy, share(test.accuracy), detail)
 
 
