@@ -32,19 +32,19 @@ def test_each_score_is_that_of_scikit_learn(classes: int) -> None:
         ),
         "val_loss": np.exp(-theirs.log_loss(labels, given)),
     }
-    assert set(expected) == set(metrics.NAMES)
+    assert set(expected) == set(metrics.objectives_of(sets=False))
     for name, value in expected.items():
         assert metrics.score(name, given, labels) == pytest.approx(value)
 
 
-@pytest.mark.parametrize("name", metrics.NAMES)
+@pytest.mark.parametrize("name", metrics.objectives_of(sets=False))
 def test_of_one_class_alone_each_score_is_a_number_in_its_range(name: str) -> None:
     given, _ = predictions(10, 3, seed=0)
     found = metrics.score(name, given, np.ones(10, np.int64))
     assert 0 <= found <= 1
 
 
-@pytest.mark.parametrize("name", metrics.NAMES)
+@pytest.mark.parametrize("name", metrics.objectives_of(sets=False))
 def test_a_better_prediction_scores_higher(name: str) -> None:
     given, labels = predictions(300, 4, seed=1)
     better = 0.5 * given + 0.5 * np.eye(4)[labels]
@@ -63,7 +63,7 @@ def test_the_bootstrap_of_a_difference_agrees_with_the_closed_form() -> None:
     assert drawn == pytest.approx(exact, rel=0.4)
 
 
-@pytest.mark.parametrize("name", metrics.NAMES)
+@pytest.mark.parametrize("name", metrics.objectives_of(sets=False))
 def test_two_that_predict_the_same_differ_by_nothing(name: str) -> None:
     given, labels = predictions(100, 3, seed=3)
     assert variance_of_difference(name, labels, [given], [given]) == 0

@@ -200,9 +200,11 @@ def _check_columns(path: Path, schema: pa.Schema, names: _Names, first: Path) ->
             f"column {names.image!r} of {path.name} must hold {names.holds}, as that of "
             f"{first.name} does, but it holds {schema.field(names.image).type}"
         )
+    # Lists only where those of the first file are.
+    listed = names.separator == SEVERAL and not names.classes
     for name in filter(None, (names.label, *names.classes)):
         kind = schema.field(name).type
-        if not is_plain(kind.value_type if is_list(kind) else kind):
+        if not is_plain(kind.value_type if listed and is_list(kind) else kind):
             raise DataError(
                 f"column {name!r} of {path.name} must hold a text or a number for each image, or "
                 f"a list of these, but it holds {kind}; name another with --label-column"

@@ -92,9 +92,11 @@ class Prepared:
 
     def rows_arrays(self) -> dict[str, Any]:
         """Rows of ``pixels``, int64: "train", "validation"; and "labels", see
-        ``automl_img.labels``, one a row."""
+        ``automl_img.labels``, one a row, where one that is not used has -1 or no class."""
         of_all = self.index.labels
-        labels = np.zeros((len(self.pixels.images), *of_all.shape[1:]), dtype=of_all.dtype)
+        unused = 0 if self.multi_label else -1
+        shape = (len(self.pixels.images), *of_all.shape[1:])
+        labels = np.full(shape, unused, dtype=of_all.dtype)
         used = self.cache_rows >= 0
         labels[self.cache_rows[used]] = self.index.labels[used]
         return {

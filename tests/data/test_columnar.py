@@ -163,7 +163,7 @@ def test_json_lines_may_lack_keys_and_must_be_objects(
 ) -> None:
     table = tmp_path / "t.jsonl"
     name = str(rows_of(photos)[0]["image"])
-    lines = [{"image": name, "label": 7}, {"label": "b"}, {"image": name, "label": ["a"]}]
+    lines = [{"image": name, "label": 7}, {"label": "b"}, {"image": name, "label": {"a": 1}}]
     table.write_text("\n\n".join(map(json.dumps, lines)))
     found = listed(table, private_cache)
     assert found.labels == ("7",)

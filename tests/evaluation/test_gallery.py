@@ -8,20 +8,29 @@ import numpy as np
 from PIL import Image
 
 from automl_img.evaluation.gallery import choose, write_thumbnails
+from automl_img.metrics import confidence, right
+
+
+def pictures(
+    labels: np.ndarray, probabilities: np.ndarray, seed: int, most: int = 120
+) -> dict[int, str]:
+    sure = confidence(probabilities, labels) if len(labels) else np.zeros(0)
+    ones = right(probabilities, labels) if len(labels) else np.zeros(0, dtype=np.bool_)
+    return choose(ones, sure, seed, most)
 
 
 def some(images: int, mistakes: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     labels = np.zeros(images, dtype=int)
-    confidence = rng.uniform(0.55, 1.0, images)
-    rows = np.column_stack([confidence, 1 - confidence])
+    sure = rng.uniform(0.55, 1.0, images)
+    rows = np.column_stack([sure, 1 - sure])
     rows[:mistakes] = rows[:mistakes, ::-1]
     return labels, rows
 
 
 def test_mistakes_get_half_of_the_places_and_the_most_confident_come_first() -> None:
     labels, rows = some(200, mistakes=50)
-    chosen = choose(labels, rows, seed=0, most=40)
+    chosen = pictures(labels, rows, seed=0, most=40)
     assert Counter(chosen.values()) == {"mistake": 20, "unsure": 10, "random": 10}
     kept = [row for row, group in chosen.items() if group == "mistake"]
     left = set(range(50)) - set(kept)
@@ -30,20 +39,20 @@ def test_mistakes_get_half_of_the_places_and_the_most_confident_come_first() -> 
 
 def test_places_that_mistakes_leave_empty_go_to_the_others() -> None:
     labels, rows = some(200, mistakes=3)
-    assert Counter(choose(labels, rows, seed=0, most=40).values())["mistake"] == 3
-    assert len(choose(labels, rows, seed=0, most=40)) == 40
+    assert Counter(pictures(labels, rows, seed=0, most=40).values())["mistake"] == 3
+    assert len(pictures(labels, rows, seed=0, most=40)) == 40
 
 
 def test_few_images_are_all_kept_and_none_is_no_error() -> None:
     labels, rows = some(5, mistakes=5)
-    assert list(choose(labels, rows, seed=0)) == [0, 1, 2, 3, 4]
-    assert choose(labels[:0], rows[:0], seed=0) == {}
+    assert list(pictures(labels, rows, seed=0)) == [0, 1, 2, 3, 4]
+    assert pictures(labels[:0], rows[:0], seed=0) == {}
 
 
 def test_the_seed_decides() -> None:
     labels, rows = some(300, mistakes=10)
-    assert choose(labels, rows, seed=1) == choose(labels, rows, seed=1)
-    assert choose(labels, rows, seed=1) != choose(labels, rows, seed=2)
+    assert pictures(labels, rows, seed=1) == pictures(labels, rows, seed=1)
+    assert pictures(labels, rows, seed=1) != pictures(labels, rows, seed=2)
 
 
 def test_thumbnails_are_small_webp_named_by_row(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_parity_allows_rounding_and_no_more() -> None:
 def test_a_model_put_together_wrong_is_refused(
     exported: Exported, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def softened(classifier: Any) -> Any:
+    def softened(classifier: Any, multi_label: bool) -> Any:
         logits = keras.layers.Rescaling(0.5)(classifier.output)
         return keras.Model(classifier.input, keras.layers.Softmax()(logits))
 

@@ -58,6 +58,17 @@ def test_the_softmax_of_its_logits_is_the_weighted_mean_of_the_members(
     assert found.sum(axis=1) == pytest.approx(np.ones(20), abs=1e-6)
 
 
+def test_of_several_classes_the_sigmoid_of_its_logits_is_the_weighted_mean(
+    members: list[Any],
+) -> None:
+    rows = np.arange(len(IMAGES))
+    alone = [floats(predict_rows(each, IMAGES, rows, multi_label=True)) for each in members]
+    model = ensemble_model(members, WEIGHTS, multi_label=True)
+    found = predict_rows(model, IMAGES, rows, multi_label=True)
+    assert np.abs(found - np.einsum("m,mic->ic", WEIGHTS, alone)).max() < 1e-5
+    assert np.abs(found.sum(axis=1) - 1).max() > 0.1
+
+
 def test_it_is_exported_as_one_file_that_loads_without_code_of_ours(
     members: list[Any], expected: np.ndarray, tmp_path: Path
 ) -> None:

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from automl_img.models.head import cross_entropy
-from tests.models.networks import built, floats, noise
+from automl_img.models.head import all_right, binary_cross_entropy, build_head, cross_entropy
+from tests.models.networks import built, floats, noise, params_of
 
 LABELS = np.array([0, 2, 1, 2])
 LOGITS = np.random.default_rng(0).normal(0, 3, (4, 3)).astype("float32")
@@ -44,6 +44,41 @@ def test_the_gradient_of_the_focal_loss_is_finite_where_an_image_is_surely_right
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(cross_entropy(0.1, 0.5)(np.array([0, 1]), logits))
     assert np.isfinite(tape.gradient(loss, logits).numpy()).all()
+
+
+SETS = np.array([[1, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
+def test_of_several_classes_the_loss_sums_the_binary_cross_entropies_of_keras(
+    smoothing: float,
+) -> None:
+    known = keras.losses.BinaryCrossentropy(
+        from_logits=True, label_smoothing=smoothing, reduction=None
+    )
+    expected = 3 * floats(known(SETS.astype("float32"), LOGITS))
+    assert floats(binary_cross_entropy(smoothing)(SETS, LOGITS)) == pytest.approx(expected, 1e-5)
+
+
+def test_of_several_classes_a_gamma_makes_it_the_focal_one_of_keras() -> None:
+    known = keras.losses.BinaryFocalCrossentropy(gamma=2.0, from_logits=True, reduction=None)
+    expected = 3 * floats(known(SETS.astype("float32"), LOGITS))
+    assert floats(binary_cross_entropy(0.0, 2.0)(SETS, LOGITS)) == pytest.approx(expected, 1e-3)
+
+
+def test_an_image_is_right_only_in_all_of_its_classes() -> None:
+    logits = np.where(SETS > 0, 2.0, -2.0).astype("float32")
+    logits[2, 1] = -0.1
+    assert floats(all_right(SETS, logits)).tolist() == [1, 1, 0, 1]
+
+
+def test_of_several_classes_each_begins_as_seldom_as_one_of_so_many() -> None:
+    params = params_of()
+    several = build_head(8, 10, params, multi_label=True)
+    logits = floats(several(np.zeros((1, 8), "float32"), training=False))
+    assert 1 / (1 + np.exp(-logits)) == pytest.approx(0.1)
+    alone = build_head(8, 10, params)
+    assert floats(alone(np.zeros((1, 8), "float32"), training=False)) == pytest.approx(0)
 
 
 @pytest.mark.parametrize(("l1", "l2"), [(0.0, 0.01), (0.01, 0.0), (0.002, 0.03), (0.0, 0.0)])

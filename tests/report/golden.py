@@ -10,6 +10,7 @@ import numpy as np
 from automl_img.evaluation.gallery import choose, write_thumbnails
 from automl_img.evaluation.label_errors import suspected_labels
 from automl_img.evaluation.scores import score
+from automl_img.metrics import confidence, right
 from automl_img.runs import Predictions, Run, create_run
 from automl_img.trials import EpochResult, Params, TrialRecord, TrialState
 
@@ -225,4 +226,6 @@ def _test(
     run.write_json("label_errors.json", suspected_labels({"test": [found]}))
     if thumbnails:
         pixels = rng.integers(0, 255, (images, 8, 8, 1)).astype(np.uint8)
-        write_thumbnails(run, pixels, choose(found.labels, found.probabilities, seed=0, most=24))
+        sure = confidence(found.probabilities, found.labels)
+        ones = right(found.probabilities, found.labels)
+        write_thumbnails(run, pixels, choose(ones, sure, seed=0, most=24))

@@ -1,0 +1,195 @@
+"""Images that may have several classes, one or none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from pyarrow import parquet
+
+from automl_img.data.audit import audit
+from automl_img.data.index import DataIndex, read_index
+from automl_img.data.listing import Listing
+from automl_img.data.prepare import prepare
+from automl_img.data.split import cut
+from automl_img.errors import DataError, SettingsError
+from automl_img.settings import check
+from tests.data.listings import listed, write_table
+
+SETS = (("a", "b"), ("b",), (), ("a", "c"))
+
+
+def read(listing: Listing) -> list[tuple[str, ...]]:
+    """The classes of each image."""
+    index = read_index(listing)
+    return [
+        tuple(index.class_names[label] for label in np.flatnonzero(row)) for row in index.labels
+    ]
+
+
+def test_a_separator_stands_between_the_classes(tmp_path: Path, private_cache: Path) -> None:
+    text = "path,label\n0.png,b | a\n1.png,b\n2.png,\n3.png,c|a||a\n"
+    table = write_table(tmp_path, text)
+    found = listed(table, private_cache, separator="|")
+    assert read(found) == list(SETS)
+    assert found.left_out == (), "an image may have none of the classes"
+    # Without one they are the names of classes, and an empty one is none.
+    assert listed(table, private_cache).labels == ("b | a", "b", "c|a||a")
+
+
+def test_columns_of_yes_and_no_are_named_or_matched(tmp_path: Path, private_cache: Path) -> None:
+    text = "path,has a,has b,has c,note\n0.png,1,1,0,x\n1.png,no,Yes,false,x\n"
+    table = write_table(tmp_path, text + "2.png,0,,0.0,x\n3.png,true,0,1.0,x\n")
+    found = listed(table, private_cache, labels=("has *",))
+    assert read(found) == [tuple(f"has {name}" for name in each) for each in SETS]
+    found = listed(table, private_cache, labels=("has b", "has a"))
+    assert read(found)[0] == ("has a", "has b")
+    assert read(found)[3] == ("has a",)
+    with pytest.raises(SettingsError, match=r"no column 'has d'.*did you mean 'has"):
+        listed(table, private_cache, labels=("has d",))
+    with pytest.raises(DataError, match=r"column 'note' of labels\.csv must say 1 or 0"):
+        listed(table, private_cache, labels=("note",))
+
+
+def test_lists_are_several_classes_without_being_told(tmp_path: Path, private_cache: Path) -> None:
+    write_table(tmp_path, "")
+    rows = [{"path": f"{at}.png", "label": list(each)} for at, each in enumerate(SETS)]
+    lines = tmp_path / "t.jsonl"
+    lines.write_text("\n".join(map(json.dumps, rows)))
+    assert read(listed(lines, private_cache)) == list(SETS)
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "t.parquet")
+    assert read(listed(tmp_path / "t.parquet", private_cache)) == list(SETS)
+
+
+def test_lists_of_numbers_have_the_names_that_hugging_face_keeps(
+    tmp_path: Path, private_cache: Path
+) -> None:
+    write_table(tmp_path, "")
+    rows = [
+        {"path": f"{at}.png", "label": ["abc".index(name) for name in each]}
+        for at, each in enumerate(SETS)
+    ]
+    kind = {"names": ["a", "b", "c"], "_type": "ClassLabel"}
+    for feature in ([kind], {"feature": kind, "_type": "Sequence"}):
+        told = json.dumps({"info": {"features": {"label": feature}}})
+        table = pa.Table.from_pylist(rows).replace_schema_metadata({"huggingface": told})
+        parquet.write_table(table, tmp_path / "t.parquet")
+        assert read(listed(tmp_path / "t.parquet", private_cache)) == list(SETS)
+
+
+def test_columns_of_a_parquet_file_say_yes_and_no(tmp_path: Path, private_cache: Path) -> None:
+    write_table(tmp_path, "")
+    rows = [
+        {"path": f"{at}.png", **{name: name in each for name in "abc"}}
+        for at, each in enumerate(SETS)
+    ]
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "t.parquet")
+    found = listed(tmp_path / "t.parquet", private_cache, labels=("a", "b", "c"))
+    assert read(found) == list(SETS)
+
+
+def test_columns_and_a_separator_exclude_each_other() -> None:
+    with pytest.raises(SettingsError, match="label-separator: cannot stand beside"):
+        check({"label_columns": "a", "label_separator": "|"})
+    with pytest.raises(SettingsError, match="label-columns: cannot stand beside --label-column"):
+        check({"label_column": "a", "label_columns": "b"})
+
+
+def index_of(labels: np.ndarray, groups: np.ndarray | None = None) -> DataIndex:
+    """Different images with these labels, uint8 (images, classes)."""
+    images = len(labels)
+    digests = np.arange(2 * images, dtype=np.uint64).view(np.uint8).reshape(images, 16)
+    return DataIndex(
+        paths=tuple(map(str, range(images))),
+        names=tuple(map(str, range(images))),
+        labels=labels,
+        class_names=tuple(f"class {label}" for label in range(labels.shape[1])),
+        splits=None,
+        widths=np.full(images, 8, np.int32),
+        heights=np.full(images, 8, np.int32),
+        grey=np.zeros(images, np.bool_),
+        digests=digests,
+        groups=groups,
+    )
+
+
+def test_each_part_has_its_share_of_each_class_the_rarest_too() -> None:
+    rng = np.random.default_rng(0)
+    # Classes come together, as kinds and kinds of kinds do.
+    labels = (rng.random((2000, 6)) < [0.6, 0.3, 0.1, 0.03, 0.01, 0.004]).astype(np.uint8)
+    labels[:, 0] |= labels[:, 2]
+    split = cut(index_of(labels), seed=0)
+    for rows in (split.validation, split.test):
+        wanted = labels.sum(axis=0) / 10
+        assert np.abs(labels[rows].sum(axis=0) - wanted) == pytest.approx(0, abs=1.6)
+        none = (labels.sum(axis=1) == 0).sum() / 10
+        assert (labels[rows].sum(axis=1) == 0).sum() == pytest.approx(none, abs=1.6)
+    again = cut(index_of(labels), seed=0)
+    assert np.array_equal(split.test, again.test)
+    assert not np.array_equal(split.test, cut(index_of(labels), seed=1).test)
+
+
+@given(arrays(np.uint8, st.tuples(st.integers(30, 60), st.integers(2, 5)), elements=st.just(1)))
+def test_images_alike_can_be_cut(labels: np.ndarray) -> None:
+    split = cut(index_of(labels), seed=0)
+    rows = np.concatenate(list(split.parts().values()))
+    assert sorted(rows.tolist()) == list(range(len(labels)))
+    assert all(len(part) for part in split.parts().values())
+
+
+def test_a_class_of_three_images_has_one_in_each_part() -> None:
+    labels = np.zeros((100, 2), np.uint8)
+    labels[:60, 0], labels[[5, 50, 95], 1] = 1, 1
+    split = cut(index_of(labels), seed=3)
+    assert [int(labels[rows, 1].sum()) for rows in split.parts().values()] == [1, 1, 1]
+
+
+def test_groups_stay_together() -> None:
+    rng = np.random.default_rng(0)
+    labels = (rng.random((300, 4)) < 0.3).astype(np.uint8)
+    groups = np.repeat(np.arange(60), 5)
+    split = cut(index_of(labels, groups), seed=0)
+    parts = [set(groups[rows].tolist()) for rows in split.parts().values()]
+    assert not parts[0] & parts[1] | parts[0] & parts[2] | parts[1] & parts[2]
+    assert min(len(part) for part in parts) >= 4
+
+
+def test_a_limit_fills_every_class_and_stops_there() -> None:
+    rng = np.random.default_rng(0)
+    labels = (rng.random((500, 3)) < [0.5, 0.2, 0.01]).astype(np.uint8)
+    kept = index_of(labels).limit_per_class(10, seed=0)
+    counts = kept.class_counts
+    assert counts[2] == labels[:, 2].sum()
+    assert min(counts[:2]) >= 10
+    assert len(kept) <= 45
+
+
+def test_a_class_without_training_images_goes_and_its_images_stay(tmp_path: Path) -> None:
+    lines = [f"{at}.png,a|b,train" for at in range(4)] + ["4.png,a,train", "5.png,a|rare,test"]
+    text = "path,label,split\n" + "\n".join([*lines, "6.png,b,val", "7.png,,val"])
+    table = write_table(tmp_path, text, images=8)
+    found = prepare(check({"label_separator": "|", "keep_copies": True}, table))
+    assert found.multi_label
+    assert found.class_names == ("a", "b")
+    assert [item.name for item in found.left_out] == ["rare"]
+    assert found.test.count == 1
+    assert found.class_counts == {"train": (5, 4), "validation": (0, 1), "test": (1, 0)}
+    rows = found.rows_arrays()
+    assert rows["labels"].dtype == np.uint8
+    assert rows["labels"][rows["validation"]].tolist() == [[0, 1], [0, 0]]
+
+
+def test_copies_with_other_classes_are_told(tmp_path: Path) -> None:
+    lines = [f"{at}.png,{'a|b' if at % 2 else 'b'}" for at in range(12)]
+    table = write_table(tmp_path, "path,label\n" + "\n".join(lines), images=12)
+    (tmp_path / "1.png").write_bytes((tmp_path / "0.png").read_bytes())
+    found = audit(check({"label_separator": "|"}, table))
+    [conflict] = [each for each in found.findings if each.kind == "conflicting labels"]
+    assert "1 group of copies has different labels" in conflict.sentence
+    assert "imbalance" not in {each.kind for each in found.findings}
