@@ -64,6 +64,8 @@ class SearchSettings(BaseModel):
             names or patterns, comma-separated, as "has_*"; an image may have several classes then.
         label_separator: between the classes of an image in the column of labels, as "|"; an image
             may have several then.
+        coarse_column: a column of a table, of the coarser class that each class belongs to; the
+            test is scored at both levels.
         group_column: a column of a table; images with the same value stay in one part.
         weights_dir: a folder with ImageNet weight files, searched before the Keras cache.
         max_disk: the disk that checkpoints and weights of all trials may take together, as "10GB";
@@ -103,6 +105,7 @@ class SearchSettings(BaseModel):
     label_columns: str | None = Field(default=None, min_length=1)
     label_separator: str | None = Field(default=None, min_length=1)
     split_column: str | None = None
+    coarse_column: str | None = None
     group_column: str | None = None
     weights_dir: str | None = None
     max_disk: str = "10GB"

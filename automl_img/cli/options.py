@@ -218,6 +218,13 @@ def _search_options(
     split_column: Annotated[
         str | None, typer.Option(help="Column of a table.", rich_help_panel=_DATA)
     ] = None,
+    coarse_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of a table: the coarser class of each class; scores at both levels.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
     group_column: Annotated[
         str | None,
         typer.Option(

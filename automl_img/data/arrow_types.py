@@ -64,3 +64,13 @@ def image_bytes(column: pa.Array) -> pa.Array:
     if not pa.types.is_struct(column.type):
         return column
     return column.field(column.type.get_field_index("bytes"))
+
+
+def column_of(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """A column, or of "image.path" the field of one."""
+    if name in batch.schema.names:
+        return batch.column(name)
+    column, _, field = name.rpartition(".")
+    return batch.column(column).field(
+        [each.name for each in batch.column(column).type].index(field)
+    )

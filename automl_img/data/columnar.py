@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from automl_img.data.arrow_types import class_names, holds, image_bytes, is_list, is_plain
+from automl_img.data import arrow_types
+from automl_img.data.arrow_types import class_names, column_of, holds, is_list, is_plain
 from automl_img.data.cache import built_once, check_space
 from automl_img.data.listing import Columns, Listing
 from automl_img.data.tables import (
@@ -86,6 +87,7 @@ class _Names:
     separator: str | None
     split: str | None
     group: str | None
+    coarse: str | None
     holds: str
 
 
@@ -136,6 +138,7 @@ def list_parts(
                 _label(values, names.classes, classes, part.path),
                 part.split if by_name else as_text(values.get("split")),
                 as_text(values.get("group")),
+                as_text(values.get("coarse"), class_names(schema, names.coarse)),
             )
     return rows.listing(name, kind)
 
@@ -166,13 +169,15 @@ def _names(schema: pa.Schema, columns: Columns, table: Path) -> _Names:
         named = (usual or holding or [None])[0]
         columns = dataclasses.replace(columns, path=named)
     at = find_columns(header, columns, table)
-    image, label, split, group = (None if at[w] is None else header[at[w] or 0] for w in at)
+    image, label, split, group, coarse = (
+        None if at[what] is None else header[at[what] or 0] for what in at
+    )
     assert image is not None
     classes = tuple(find_label_columns(header, columns, table))
     listed = label is not None and is_list(schema.field(label).type)
     separator = SEVERAL if classes or listed else columns.separator
     kept = holds(schema.field(image).type)
-    return _Names(image, label, classes, separator, split, group, kept)
+    return _Names(image, label, classes, separator, split, group, coarse, kept)
 
 
 def _label(values: dict[str, Any], columns: Sequence[str], names: Sequence[str], file: Path) -> str:
@@ -189,7 +194,8 @@ def _label(values: dict[str, Any], columns: Sequence[str], names: Sequence[str],
 
 
 def _check_columns(path: Path, schema: pa.Schema, names: _Names, first: Path) -> None:
-    for name in (names.image, names.label, names.split, names.group, *names.classes):
+    others = (names.split, names.group, names.coarse)
+    for name in (names.image, names.label, *others, *names.classes):
         if name is not None and schema.names.count(name) != 1:
             raise DataError(
                 f"{path.name} must have one column {name!r} as {first.name} has, but its columns "
@@ -233,24 +239,15 @@ def _rows(form: Format, path: Path, names: _Names) -> Iterator[dict[str, Any]]:
         "label": names.label,
         "split": names.split,
         "group": names.group,
+        "coarse": names.coarse,
         **{_OF_CLASS.format(name): name for name in names.classes},
     }
     there = {key: name for key, name in wanted.items() if name is not None}
     for batch in _batches(form, path, list(there.values())):
         with _readable(path, form):
-            columns = {key: _column(batch, name).to_pylist() for key, name in there.items()}
+            columns = {key: column_of(batch, name).to_pylist() for key, name in there.items()}
         for place in range(batch.num_rows):
             yield {key: values[place] for key, values in columns.items()}
-
-
-def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
-    """A column, or of "image.path" the field of one."""
-    if name in batch.schema.names:
-        return batch.column(name)
-    column, _, field = name.rpartition(".")
-    return batch.column(column).field(
-        [each.name for each in batch.column(column).type].index(field)
-    )
 
 
 def _unpacked(
@@ -279,7 +276,7 @@ def _write_images(into: Path, number: int, path: Path, form: Format, column: str
     row = total = 0
     for batch in _batches(form, path, [column]):
         with _readable(path, form):
-            contents = image_bytes(batch.column(column)).to_pylist()
+            contents = arrow_types.image_bytes(batch.column(column)).to_pylist()
         size = sum(len(content or b"") for content in contents)
         total += size
         check_bounds(path.name, total, path.stat().st_size, row + len(contents))

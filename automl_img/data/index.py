@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from automl_img import labels as label_sets
 from automl_img.data import memo
+from automl_img.data.classes import coarse_of, filled_up, labels_of, renumbered
 from automl_img.data.decode import DIGEST_BYTES
 from automl_img.data.headers import read_headers
 from automl_img.data.listing import SPLITS, Columns, LeftOut, Listing, listing_of
@@ -47,6 +47,8 @@ class DataIndex:
         copies: int64, shape (images,), the same for copies of each other, exact or nearly so; None
             where nobody has looked.
         left_out: images and classes that are not used, with the reason.
+        coarse: the coarser class that each class belongs to, shape (classes,); None where none
+            came.
     """
 
     paths: tuple[str, ...]
@@ -61,6 +63,7 @@ class DataIndex:
     groups: Ints | None = None
     copies: Ints | None = None
     left_out: tuple[LeftOut, ...] = ()
+    coarse: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -126,7 +129,7 @@ class DataIndex:
             for split in np.unique(splits).tolist():
                 rng = np.random.default_rng([seed, split])
                 rows = rng.permutation(np.flatnonzero(splits == split))
-                kept[rows[_fill_up(self.labels[rows], most)]] = True
+                kept[rows[filled_up(self.labels[rows], most)]] = True
             return self._keep(kept, [])
         groups = splits.astype(np.int64) * len(self.class_names) + self.labels
         order = np.argsort(groups, kind="stable")
@@ -143,8 +146,9 @@ class DataIndex:
         return DataIndex(
             paths=tuple(self.paths[row] for row in rows.tolist()),
             names=tuple(self.names[row] for row in rows.tolist()),
-            labels=_renumbered(self.labels[rows], used),
+            labels=renumbered(self.labels[rows], used),
             class_names=tuple(self.class_names[label] for label in used.tolist()),
+            coarse=self.coarse and tuple(self.coarse[label] for label in used.tolist()),
             splits=None if self.splits is None else self.splits[rows],
             widths=self.widths[rows],
             heights=self.heights[rows],
@@ -210,7 +214,7 @@ def read_index(
     good[list(found.reasons)] = False
     rows = np.flatnonzero(good).tolist()
     bad = [LeftOut(listing.names[row], found.reasons[row]) for row in sorted(found.reasons)]
-    labels, class_names = _labels(listing, rows)
+    labels, class_names = labels_of(listing, rows)
     there = set(class_names)
     lost = [class_left_out(name) for name in listing.classes if name not in there]
     images = (*listing.left_out, *bad)
@@ -231,51 +235,8 @@ def read_index(
         digests=found.digests[good],
         groups=_groups(listing, rows),
         left_out=(*images, *lost),
+        coarse=coarse_of(listing, class_names),
     )
-
-
-def _labels(listing: Listing, rows: list[int]) -> tuple[Labels, tuple[str, ...]]:
-    """The labels of ``rows``, and the names of their classes."""
-    texts = [listing.labels[row] for row in rows]
-    separator = listing.separator
-    # Images share few different labels, so each is taken apart once.
-    parts = {text: text.split(separator) if separator and text else [text] for text in set(texts)}
-    names = {name for each in parts.values() for name in each}
-    class_names = sorted(names - {""} if separator else names, key=natural)
-    place = {name: at for at, name in enumerate(class_names)}
-    if separator is None:
-        return np.array([place[text] for text in texts], dtype=np.int64), tuple(class_names)
-    labels = np.zeros((len(texts), len(class_names)), dtype=np.uint8)
-    places = {text: [place[name] for name in each if name] for text, each in parts.items()}
-    for row, text in enumerate(texts):
-        labels[row, places[text]] = 1
-    return labels, tuple(class_names)
-
-
-def _renumbered(labels: Labels, used: Ints) -> Labels:
-    """``labels`` where of all classes only ``used`` are left."""
-    if label_sets.are_sets(labels):
-        return labels[:, used]
-    return np.searchsorted(used, labels).astype(np.int64)
-
-
-def _fill_up(labels: Labels, most: int) -> Ints:
-    """Places of images taken in their order, each where one of its classes has fewer than ``most``
-    by then; those without a class count as one."""
-    whole = np.column_stack([labels, labels.sum(axis=1) == 0]).astype(np.int64)
-    taken, counts = [], np.zeros(whole.shape[1], dtype=np.int64)
-    for place, row in enumerate(whole):
-        if (counts[row > 0] < most).any():
-            counts += row
-            taken.append(place)
-    return np.array(taken, dtype=np.int64)
-
-
-def natural(name: str) -> tuple[list[str | int], str]:
-    """A sort key by which "image 2" comes before "image 10"; case counts only among equals."""
-    parts = re.split(r"([0-9]+)", name)
-    keys = [int(part) if at % 2 else part.casefold() for at, part in enumerate(parts)]
-    return keys, name
 
 
 def class_left_out(name: str) -> LeftOut:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -34,6 +34,7 @@ class Columns:
         labels: where each class has a column of its own that says yes or no: their names, or
             patterns with ``*``.
         separator: between the classes of an image that has several, in the column of labels.
+        coarse: the column of the coarser class that each class belongs to.
     """
 
     path: str | None = None
@@ -42,6 +43,7 @@ class Columns:
     group: str | None = None
     labels: tuple[str, ...] = ()
     separator: str | None = None
+    coarse: str | None = None
 
     @classmethod
     def of(cls, settings: SearchSettings) -> Columns:
@@ -54,6 +56,7 @@ class Columns:
             settings.group_column,
             tuple(name.strip() for name in typed if name.strip()),
             settings.label_separator,
+            settings.coarse_column,
         )
 
     def named(self) -> tuple[str, ...]:
@@ -63,6 +66,7 @@ class Columns:
             "label": self.label,
             "split": self.split,
             "group": self.group,
+            "coarse": self.coarse,
         }
         found = [f"--{name}-column" for name, value in given.items() if value is not None]
         found += ["--label-columns"] if self.labels else []
@@ -95,6 +99,7 @@ class Listing:
         classes: every class name seen, also of those without an image.
         left_out: images that cannot be listed, with the reason.
         separator: what stands between the classes of an image; None where each has one class.
+        coarse: the coarser class that each class belongs to, by its name; None where none came.
     """
 
     name: str
@@ -107,6 +112,7 @@ class Listing:
     left_out: tuple[LeftOut, ...] = ()
     groups: tuple[str, ...] | None = None
     separator: str | None = None
+    coarse: Mapping[str, str] | None = None
 
 
 def listing_of(data: str, columns: Columns, cache: Path, listener: Listener = ignore) -> Listing:

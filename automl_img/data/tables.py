@@ -30,8 +30,9 @@ USUAL = {
     "label": ("label", "class", "class_name", "category", "target", "labels", "y"),
     "split": ("split", "set", "subset", "partition"),
     "group": (),
+    "coarse": (),
 }
-_OPTIONAL = ("split", "group")
+_OPTIONAL = ("split", "group", "coarse")
 # Between the classes of a list: no name has it.
 SEVERAL = "\x1f"
 _YES = frozenset(("1", "1.0", "true", "t", "yes", "y"))
@@ -39,8 +40,8 @@ _NO = frozenset(("", "0", "0.0", "false", "f", "no", "n", "nan"))
 
 
 def find_columns(header: Sequence[str], columns: Columns, table: Path) -> dict[str, int | None]:
-    """The index of the column for "path", "label", "split" and "group"; the last two may be None,
-    and that of the label where each class has a column.
+    """The index of the column for "path", "label", "split", "group" and "coarse"; the last three
+    may be None, and that of the label where each class has a column.
 
     Raises:
         SettingsError: a column that was named, or that is needed, is not there.
@@ -51,6 +52,7 @@ def find_columns(header: Sequence[str], columns: Columns, table: Path) -> dict[s
         "label": columns.label,
         "split": columns.split,
         "group": columns.group,
+        "coarse": columns.coarse,
     }
     at: dict[str, int | None] = {}
     for what, name in asked.items():
@@ -139,9 +141,16 @@ class Rows:
         self._groups: list[str] = []
         self._left_out: list[LeftOut] = []
         self._classes: set[str] = set()
+        self._coarse: dict[str, str] = {}
 
     def add(
-        self, typed: str, path: str | None, label: str, split: str = "", group: str = ""
+        self,
+        typed: str,
+        path: str | None,
+        label: str,
+        split: str = "",
+        group: str = "",
+        coarse: str = "",
     ) -> None:
         """Take in a row.
 
@@ -150,9 +159,10 @@ class Rows:
             path: of its file; None where there is none.
             label, split, group: as they stand there; empty where nothing does. An image that may
                 have several classes may have none.
+            coarse: the coarser class of the label; empty where there is no such column.
 
         Raises:
-            DataError: the split is not known.
+            DataError: the split is not known, or a class belongs to two coarser ones.
         """
         display = valid_unicode(typed.replace("\\", "/")) or "(no path)"
         label, group = valid_unicode(label), valid_unicode(group)
@@ -167,6 +177,7 @@ class Rows:
         elif path is None:
             self._left_out.append(LeftOut(display, "no such file"))
         else:
+            self._belongs(label, valid_unicode(coarse))
             self._paths.append(path)
             self._names.append(display)
             self._labels.append(label)
@@ -186,7 +197,17 @@ class Rows:
             left_out=tuple(self._left_out),
             groups=tuple(self._groups) if self._grouped else None,
             separator=self._separator,
+            coarse=dict(self._coarse) or None,
         )
+
+    def _belongs(self, label: str, coarse: str) -> None:
+        """Note the coarser class of a class."""
+        if coarse and self._coarse.setdefault(label, coarse) != coarse:
+            raise DataError(
+                f"each class must belong to one coarser class, but {label!r} of {self._table.name} "
+                f"belongs to {self._coarse[label]!r} and {coarse!r}; mend it, or leave out "
+                "--coarse-column"
+            )
 
     def _why_not(self, typed: str, label: str, split: str) -> str:
         if not typed:

@@ -53,6 +53,7 @@ def run_info(
             "source": prepared.name,
             "kind": prepared.kind,
             "class_names": prepared.class_names,
+            "coarse": prepared.index.coarse,
             "image_size": prepared.image_size,
             "channels": prepared.channels,
             "multi_label": prepared.multi_label,

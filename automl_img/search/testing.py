@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from automl_img.data.sealed import TestImages
+from automl_img.evaluation.coarse import score_coarse
 from automl_img.evaluation.gallery import choose, write_thumbnails
 from automl_img.evaluation.label_sets import best_thresholds, score_sets
 from automl_img.evaluation.scores import score
@@ -32,7 +33,11 @@ def evaluate(
     right_ones = right(probabilities, test.labels, thresholds)
     sure = confidence(probabilities, test.labels, thresholds)
     write_thumbnails(run, test.images, choose(right_ones, sure, specs.settings.seed))
-    run.write_json("test.json", scored(test.labels, probabilities, names, thresholds))
+    scores = scored(test.labels, probabilities, names, thresholds)
+    coarse = specs.prepared.index.coarse
+    if coarse is not None and len(set(coarse)) > 1:
+        scores["coarse"] = score_coarse(test.labels, probabilities, coarse)
+    run.write_json("test.json", scores)
     write_left_out(run, test.left_out)
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from automl_img.data.index import DataIndex, natural, read_index
+from automl_img.data.classes import natural
+from automl_img.data.index import DataIndex, read_index
 from automl_img.data.listing import Columns, LeftOut, listing_of
 from automl_img.errors import DataError
 from automl_img.events import Event, Progress
