@@ -35,10 +35,12 @@ class Part:
 
     Attributes:
         split: "train", "validation" or "test" where its name says so, else "".
+        folder: the URL that its paths are relative to; "" for the folder of the file.
     """
 
     path: Path
     split: str = ""
+    folder: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def list_parts(
         for row, values in enumerate(_rows(form, part.path, names)):
             typed = as_text(values.get("image"))
             file = None if folder is None else _existing(_place(folder, number, row))
-            file = file or find_image(part.path.parent, typed)
+            file = file or find_image(part.folder or part.path.parent, typed)
             rows.add(
                 typed or ("" if folder is None else f"{part.path.name}#{row}"),
                 file,
@@ -119,7 +121,7 @@ def list_parts(
                 part.split if by_name else as_text(values.get("split")),
                 as_text(values.get("group")),
             )
-    return rows.listing(name, kind)
+    return rows.listing(name, kind, cache, listener)
 
 
 @contextmanager

@@ -12,10 +12,11 @@ from automl_img import plugins
 from automl_img.data import sources
 from automl_img.errors import DataError
 from tests.data.listings import listed, rows_of, saved, zipped
+from tests.data.servers import Site
 from tests.pictures import class_folders
 
 
-def example(name: str, tmp_path: Path) -> str:
+def example(name: str, tmp_path: Path, site: Site) -> str:
     photos = class_folders(tmp_path / "photos", per_class=3, size=8)
     if name == "folder":
         return str(photos)
@@ -35,21 +36,24 @@ def example(name: str, tmp_path: Path) -> str:
         return str(target)
     if name == "hugging_face":
         return str(saved(photos, tmp_path / "saved" / "photos"))
+    if name == "remote":
+        site.files["/photos.zip"] = zipped(photos, tmp_path / "photos.zip").read_bytes()
+        return f"{site.address}/photos.zip?signature=1"
     return str(zipped(photos, tmp_path / "photos.zip")) if name == "archive" else "digits"
 
 
 @pytest.mark.parametrize("name", plugins.leaf_names(sources))
 class TestEverySource:
-    def test_takes_its_own_and_says_what(self, name: str, tmp_path: Path) -> None:
-        data = example(name, tmp_path)
+    def test_takes_its_own_and_says_what(self, name: str, tmp_path: Path, site: Site) -> None:
+        data = example(name, tmp_path, site)
         taking = [leaf.__name__ for leaf in plugins.leaves(sources) if leaf.accepts(data)]
         assert [taker.rpartition(".")[2] for taker in taking] == [name]
         assert plugins.leaf(sources, name).WHAT
 
     def test_lists_columns_of_one_length_and_files_that_exist(
-        self, name: str, tmp_path: Path, private_cache: Path
+        self, name: str, tmp_path: Path, site: Site, private_cache: Path
     ) -> None:
-        found = listed(example(name, tmp_path), private_cache)
+        found = listed(example(name, tmp_path, site), private_cache)
         assert found.kind == name
         assert found.name == ("digits" if name == "builtin" else "photos")
         assert len(found.paths) == len(found.names) == len(found.labels) > 0
@@ -58,8 +62,10 @@ class TestEverySource:
         assert found.splits is None
         assert not found.left_out
 
-    def test_lists_the_same_twice(self, name: str, tmp_path: Path, private_cache: Path) -> None:
-        data = example(name, tmp_path)
+    def test_lists_the_same_twice(
+        self, name: str, tmp_path: Path, site: Site, private_cache: Path
+    ) -> None:
+        data = example(name, tmp_path, site)
         assert listed(data, private_cache) == listed(data, private_cache)
 
 

@@ -34,13 +34,24 @@ def listing(data: str, columns: Columns, cache: Path, listener: Listener) -> Lis
         SettingsError: a column is missing.
     """
     path = typed_path(data).absolute()
-    return list_table(path, columns, path.stem, "table")
+    return list_table(path, columns, "table", cache, listener)
 
 
 def list_table(
-    table: Path, columns: Columns, name: str, kind: str, within: Path | None = None
+    table: Path,
+    columns: Columns,
+    kind: str,
+    cache: Path,
+    listener: Listener,
+    folder: Path | str | None = None,
+    within: Path | None = None,
 ) -> Listing:
-    """The images that ``table`` names; with ``within``, only those in that folder."""
+    """The images that ``table`` names.
+
+    Args:
+        folder: the folder or URL that paths are relative to; None for that of the table.
+        within: the only folder whose images count.
+    """
     lines = _lines(table)
     header = [cell.strip() for cell in lines[0]] if lines else []
     at = find_columns(header, columns, table)
@@ -49,8 +60,8 @@ def list_table(
     for line in lines[1:]:
         if any(cell.strip() for cell in line):
             typed, *others = (_cell(line, at[what]) for what in at)
-            rows.add(typed, find_image(table.parent, typed, within), *others)
-    return rows.listing(name, kind)
+            rows.add(typed, find_image(folder or table.parent, typed, within), *others)
+    return rows.listing(table.stem, kind, cache, listener)
 
 
 def header_of(table: Path) -> list[str]:
