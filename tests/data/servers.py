@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+_PIECE = 10_000
 KEYS = {"AWS_ACCESS_KEY_ID": "us" + "er", "AWS_SECRET_ACCESS_KEY": "s3" + "cret"}
 
 
@@ -66,14 +68,16 @@ class Site:
     Attributes:
         failing: answers with a status instead, as many times as it says, by path and method.
         cut: paths whose answer ends in the midst of it, as many times as it says.
-        hides_size: tells neither size nor signs of the content.
+        hides: methods whose answers tell neither size nor signs of the content.
+        slow: paths whose answer takes seconds.
     """
 
     address: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     failing: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     cut: Counter[str] = field(default_factory=Counter)
-    hides_size: bool = False
+    hides: tuple[str, ...] = ()
+    slow: set[str] = field(default_factory=set)
     asked: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def fails(self, path: str, status: int, times: int, *methods: str) -> None:
@@ -108,7 +112,7 @@ def web_server() -> Iterator[Site]:
                 self.end_headers()
                 return
             self.send_response(200)
-            if site.hides_size:
+            if self.command in site.hides:
                 self.send_header("Connection", "close")
                 self.close_connection = True
             else:
@@ -116,8 +120,15 @@ def web_server() -> Iterator[Site]:
                 self.send_header("ETag", f'"{hash(content)}"')
             self.end_headers()
             if self.command == "GET":
-                self.wfile.write(content[: len(content) // 2] if cut else content)
+                self._send(content[: len(content) // 2] if cut else content, path in site.slow)
                 self.close_connection = self.close_connection or cut
+
+        def _send(self, content: bytes, slowly: bool) -> None:
+            # Whoever asked may be gone.
+            with suppress(OSError):
+                for start in range(0, len(content), _PIECE):
+                    self.wfile.write(content[start : start + _PIECE])
+                    time.sleep(0.02 * slowly)
 
         do_HEAD = do_GET  # noqa: N815
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -97,7 +98,8 @@ class TestBuckets:
         bucket.put_folder(photos, "photos")
         listed(bucket.url("photos"), private_cache)
         downloaded()
-        other = (photos / "blue" / "001.png").read_bytes()
+        # Of the same size.
+        other = (photos / "red" / "000.png").read_bytes()[::-1]
         bucket.put("photos/red/000.png", other)
         found = listed(bucket.url("photos"), private_cache)
         assert contents(found)[found.names.index("red/000.png")] == other
@@ -288,6 +290,33 @@ class TestWebServers:
         assert len(listed(f"{site.address}/photos.zip", private_cache).paths) == 9
         assert left_in(private_cache) == ["photos.zip"]
 
+    def test_an_answer_of_another_size_than_was_told_counts_as_broken_off(
+        self, site: Site, private_cache: Path
+    ) -> None:
+        site.files["/photos.zip"] = b"x" * 1000
+        site.hides = ("GET",)
+        site.cut["/photos.zip"] = 99
+        with pytest.raises(DataError, match=r"4 attempts failed \(500 of 1,000 bytes came\)"):
+            listed(f"{site.address}/photos.zip", private_cache)
+        assert left_in(private_cache) == []
+
+    def test_an_interrupted_download_ends_soon_and_leaves_nothing_half(
+        self, site: Site, private_cache: Path
+    ) -> None:
+        site.files["/photos.zip"] = b"x" * 10_000_000
+        site.slow.add("/photos.zip")
+
+        def interrupt(event: Event) -> None:
+            if isinstance(event, Progress):
+                raise KeyboardInterrupt
+
+        begun = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            listing_of(f"{site.address}/photos.zip", Columns(), private_cache, interrupt)
+        # All of it would take 20 s.
+        assert time.monotonic() - begun < 10
+        assert left_in(private_cache) == []
+
     def test_an_archive_is_fetched_once_and_anew_where_it_changed(
         self, site: Site, photos: Path, tmp_path: Path, private_cache: Path
     ) -> None:
@@ -302,7 +331,7 @@ class TestWebServers:
     def test_what_tells_neither_size_nor_sign_is_fetched_each_time(
         self, site: Site, photos: Path, tmp_path: Path, private_cache: Path
     ) -> None:
-        site.hides_size = True
+        site.hides = ("HEAD", "GET")
         site.files["/photos.zip"] = zipped(photos, tmp_path / "photos.zip").read_bytes()
         listed(f"{site.address}/photos.zip", private_cache)
         (photos / "red" / "000.png").unlink()
@@ -418,7 +447,7 @@ class TestTheBound:
         self, site: Site, tmp_path: Path, private_cache: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self.bounded(monkeypatch, "900")
-        site.hides_size = True
+        site.hides = ("HEAD", "GET")
         (table,) = self.site_of(site, tmp_path, "a")
         with pytest.raises(DataError, match="takes more, as its server did not tell; set AUTOML"):
             listed(table, private_cache)
