@@ -186,9 +186,7 @@ def _opened(url: str, scheme: str) -> Any:
         elif scheme == "s3":
             options = {"config_kwargs": {"retries": {"mode": "standard", "total_max_attempts": 2}}}
         # Kept clients would remember old listings, and credentials that have changed since.
-        client = fsspec.filesystem(
-            scheme, skip_instance_cache=True, use_listings_cache=False, **options
-        )
+        client = fsspec.filesystem(scheme, skip_instance_cache=True, **options)
     except ImportError:
         raise DataError(
             f"{shown(url)} needs the package {_PACKAGES[scheme]}, but it is not installed; run "

@@ -183,9 +183,11 @@ class TestBuckets:
         bucket.put_folder(photos, "photos")
         image = (photos / "red" / "000.png").read_bytes()
         site.files["/a.png"] = image
+        bucket.put("tables/beside/it.png", image)
         here = photos / "red" / "001.png"
         cells = [
             *("../photos/red/000.png", "/photos/red/000.png", "..\\photos\\red\\000.png"),
+            "beside/it.png",
             *(bucket.url("photos/red/000.png"), f"{site.address}/a.png"),
             *(str(here), f"../../../../..{here}", f"file://{here}", f"local://{here}"),
             *(f"https://x::file://{here}", f"{site.address}/b.png", ""),
@@ -194,9 +196,9 @@ class TestBuckets:
         bucket.put("tables/list.csv", text.encode())
         site.fails("/b.png", 410, 99)
         found = listed(bucket.url("tables/list.csv"), private_cache)
-        assert contents(found) == [image] * 5
+        assert contents(found) == [image] * 6
         reasons = {each.name: each.reason for each in found.left_out}
-        assert set(reasons) == {cell.replace("\\", "/") or "(no path)" for cell in cells[5:]}
+        assert set(reasons) == {cell.replace("\\", "/") or "(no path)" for cell in cells[6:]}
         assert reasons[f"{site.address}/b.png"] == "no such file"
 
     @pytest.mark.parametrize(
@@ -460,6 +462,17 @@ class TestTheBound:
         monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=999))
         with pytest.raises(DataError, match="are free in"):
             listed(bucket.url("photos"), private_cache)
+
+    def test_what_a_data_set_has_already_does_not_leave_for_the_rest_of_it(
+        self, site: Site, tmp_path: Path, private_cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, _ = self.site_of(site, tmp_path, "a", "b")
+        here = Path(listed(first, private_cache).paths[0])
+        first.write_text(first.read_text() + f"\n{site.address}/b.png,x")
+        monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=500))
+        with pytest.raises(DataError, match="are free in"):
+            listed(first, private_cache)
+        assert here.exists()
 
     def test_what_a_killed_process_left_goes_and_what_is_being_written_stays(
         self, tmp_path: Path, site: Site, private_cache: Path
