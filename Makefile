@@ -19,6 +19,7 @@ help:  ## List the targets
 env: $(STAMP)  ## Create .venv and install the locked dependencies, if that is not done
 
 # A later run finds the stamp and installs nothing; a run that was cut short left no stamp.
+# Of promise, which tensorflow-datasets needs, there is no wheel.
 $(STAMP): requirements.lock pyproject.toml
 	@set -e; \
 	if ! $(BIN)/python -c '$(USABLE)' 2>/dev/null; then \
@@ -36,7 +37,7 @@ $(STAMP): requirements.lock pyproject.toml
 	  "$$found" -m venv --clear $(VENV); \
 	fi
 	@echo "installing the locked dependencies into $(VENV); once, one to five minutes"
-	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements.lock
+	@$(PIP) install --quiet --require-hashes --only-binary :all: --no-binary promise -r requirements.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, TextIO
 _FULL = ("No space left on device", "database or disk is full", "Disk quota exceeded")
 # As ``tempfile`` names them.
 _TEMPORARY = re.compile(r"\..*-[a-z0-9_]{8}(\.\w+)?")
+_UMASK = threading.Lock()
 
 
 @contextmanager
@@ -133,6 +135,8 @@ def _flush(stream: TextIO) -> None:
 
 
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
+    # It can only be read by setting it; two threads at once would leave it at 0.
+    with _UMASK:
+        mask = os.umask(0)
+        os.umask(mask)
     return mask

@@ -28,7 +28,7 @@ class SearchSettings(BaseModel):
     """The settings of one search.
 
     Attributes:
-        data: a folder, a CSV file, a zip or tar archive, or the name of a built-in data set.
+        data: a folder, a table, an archive, a URL of one of these, or the name of a data set.
         budget: what the search may spend: trials ("50"), wall time for everything up to the report
             ("2h", "1h30m", "90s") or epochs of all trials together ("500epochs").
         space: the name of a preset in ``search_spaces/``, or a YAML file.

@@ -72,7 +72,10 @@ def test_what_is_imported_is_declared(graph: grimp.ImportGraph) -> None:
 
 
 def test_each_dependency_says_who_uses_it_and_that_is_true(graph: grimp.ImportGraph) -> None:
-    for line, comment in [*dependency_lines("dependencies = ["), *dependency_lines("labels = [")]:
+    extras = [f"{name} = [" for name in PROJECT["optional-dependencies"] if name != "dev"]
+    for line, comment in (
+        each for start in ("dependencies = [", *extras) for each in dependency_lines(start)
+    ):
         (module,) = modules_of([line]) & set(top_modules(line))
         users = graph.find_modules_that_directly_import(module) if module in graph.modules else ()
         files = {path_of(user) for user in users}

@@ -48,10 +48,12 @@ class Part:
 
     Attributes:
         split: "train", "validation" or "test" where its name says so, else "".
+        folder: the URL that its paths are relative to; "" for the folder of the file.
     """
 
     path: Path
     split: str = ""
+    folder: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def list_parts(
         for row, values in enumerate(_rows(form, part.path, names)):
             typed = as_text(values.get("image"))
             file = None if folder is None else _existing(_place(folder, number, row))
-            file = file or find_image(part.path.parent, typed)
+            file = file or find_image(part.folder or part.path.parent, typed)
             rows.add(
                 typed or ("" if folder is None else f"{part.path.name}#{row}"),
                 file,
@@ -140,7 +142,7 @@ def list_parts(
                 as_text(values.get("group")),
                 as_text(values.get("coarse"), class_names(schema, names.coarse)),
             )
-    return rows.listing(name, kind)
+    return rows.listing(name, kind, cache, listener)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from automl_img.data.downloads import Downloads
 from automl_img.data.listing import (
     SPELLINGS,
     Columns,
@@ -20,7 +21,9 @@ from automl_img.data.listing import (
     as_sentence,
     valid_unicode,
 )
+from automl_img.data.urls import is_url, joined, shown
 from automl_img.errors import DataError, SettingsError, did_you_mean
+from automl_img.events import Listener
 
 USUAL = {
     "path": (
@@ -156,7 +159,7 @@ class Rows:
 
         Args:
             typed: what the table calls the image.
-            path: of its file; None where there is none.
+            path: of its file, or its URL; None where there is none.
             label, split, group: as they stand there; empty where nothing does. An image that may
                 have several classes may have none.
             coarse: the coarser class of the label; empty where there is no such column.
@@ -164,7 +167,7 @@ class Rows:
         Raises:
             DataError: the split is not known, or a class belongs to two coarser ones.
         """
-        display = valid_unicode(typed.replace("\\", "/")) or "(no path)"
+        display = valid_unicode(shown(typed).replace("\\", "/")) or "(no path)"
         label, group = valid_unicode(label), valid_unicode(group)
         if self._separator is not None:
             classes = [each.strip() for each in label.split(self._separator)]
@@ -184,8 +187,13 @@ class Rows:
             self._splits.append(self._split(split))
             self._groups.append(group)
 
-    def listing(self, name: str, kind: str) -> Listing:
-        """All rows; see ``Listing`` for the arguments."""
+    def listing(self, name: str, kind: str, cache: Path, listener: Listener) -> Listing:
+        """All rows, after what has a URL was fetched; see ``Listing`` for the arguments.
+
+        Raises:
+            DataError: it does not fit, or cannot be fetched.
+        """
+        self._fetch(cache, listener)
         return Listing(
             name=name,
             kind=kind,
@@ -209,6 +217,21 @@ class Rows:
                 "--coarse-column"
             )
 
+    def _fetch(self, cache: Path, listener: Listener) -> None:
+        urls = list(dict.fromkeys(path for path in self._paths if is_url(path)))
+        if not urls:
+            return
+        fetched = Downloads(cache, str(self._table), listener).fetch_urls(urls)
+        kept = []
+        for row, path in enumerate(self._paths):
+            if reason := fetched.refused.get(path):
+                self._left_out.append(LeftOut(self._names[row], reason))
+            else:
+                self._paths[row] = fetched.paths.get(path, path)
+                kept.append(row)
+        for column in (self._paths, self._names, self._labels, self._splits, self._groups):
+            column[:] = [column[row] for row in kept]
+
     def _why_not(self, typed: str, label: str, split: str) -> str:
         if not typed:
             return "no path in the table"
@@ -227,9 +250,19 @@ class Rows:
         return SPELLINGS[value.lower()]
 
 
-def find_image(folder: Path, typed: str, within: Path | None = None) -> str | None:
-    """The absolute path of an image that a table in ``folder`` names; None where there is no such
-    file, or none in ``within``. The separator of Windows is understood."""
+def find_image(folder: Path | str, typed: str, within: Path | None = None) -> str | None:
+    """The absolute path of an image that a table in ``folder`` names, or its URL; None where there
+    is no such file, or none in ``within``. The separator of Windows is understood.
+
+    Args:
+        folder: that of the table. Where it is a URL, files of this machine are none of its images.
+        typed: as it stands in the table.
+        within: the only folder that counts; URLs do not lie in it.
+    """
+    if within is None and is_url(typed):
+        return typed
+    if isinstance(folder, str):
+        return joined(folder, typed) if typed else None
     for spelling in dict.fromkeys((typed, typed.replace("\\", "/"))):
         path = os.path.normpath(folder / spelling)
         if within is not None and not Path(path).is_relative_to(within):

@@ -11,6 +11,7 @@ from typing import Any
 
 from automl_img.data.listing import LeftOut
 from automl_img.data.prepare import Prepared
+from automl_img.data.urls import shown
 from automl_img.files import append_json_line, replacing, write_text
 from automl_img.runs import Run
 from automl_img.search.hardware import Resources, describe_hardware, describe_versions
@@ -85,7 +86,8 @@ def run_info(
 
 def command_of(settings: SearchSettings) -> str:
     """How to ask for this search again, wherever its settings came from."""
-    words = ["automl-img", "search", settings.data]
+    # The report shows it, and a signed URL is for nobody else.
+    words = ["automl-img", "search", shown(settings.data)]
     for key, value in settings.model_dump(exclude_defaults=True).items():
         option = f"--{key.replace('_', '-')}"
         if isinstance(value, dict):

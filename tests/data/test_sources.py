@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,10 +13,32 @@ from automl_img import plugins
 from automl_img.data import sources
 from automl_img.errors import DataError
 from tests.data.listings import listed, rows_of, saved, zipped
+from tests.data.servers import Site
 from tests.pictures import class_folders
 
+Example = Callable[[str], str]
 
-def example(name: str, tmp_path: Path) -> str:
+
+@pytest.fixture
+def example(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    site: Site,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Example:
+    """What is typed for three images of each of three classes in a source."""
+
+    def typed(name: str) -> str:
+        if name == "tensorflow_datasets":
+            folder = request.getfixturevalue("catalogue_folder")
+            monkeypatch.setenv("TFDS_DATA_DIR", str(folder))
+            return "tfds:photos"
+        return written(name, tmp_path, site)
+
+    return typed
+
+
+def written(name: str, tmp_path: Path, site: Site) -> str:
     photos = class_folders(tmp_path / "photos", per_class=3, size=8)
     if name == "folder":
         return str(photos)
@@ -35,21 +58,31 @@ def example(name: str, tmp_path: Path) -> str:
         return str(target)
     if name == "hugging_face":
         return str(saved(photos, tmp_path / "saved" / "photos"))
+    if name == "remote":
+        site.files["/photos.zip"] = zipped(photos, tmp_path / "photos.zip").read_bytes()
+        return f"{site.address}/photos.zip?signature=1"
     return str(zipped(photos, tmp_path / "photos.zip")) if name == "archive" else "digits"
 
 
-@pytest.mark.parametrize("name", plugins.leaf_names(sources))
+def every_source() -> list[object]:
+    # TensorFlow takes seconds to import.
+    slow = {"tensorflow_datasets": pytest.mark.slow}
+    names = plugins.leaf_names(sources)
+    return [pytest.param(name, marks=slow.get(name, ())) for name in names]
+
+
+@pytest.mark.parametrize("name", every_source())
 class TestEverySource:
-    def test_takes_its_own_and_says_what(self, name: str, tmp_path: Path) -> None:
-        data = example(name, tmp_path)
+    def test_takes_its_own_and_says_what(self, name: str, example: Example) -> None:
+        data = example(name)
         taking = [leaf.__name__ for leaf in plugins.leaves(sources) if leaf.accepts(data)]
         assert [taker.rpartition(".")[2] for taker in taking] == [name]
         assert plugins.leaf(sources, name).WHAT
 
     def test_lists_columns_of_one_length_and_files_that_exist(
-        self, name: str, tmp_path: Path, private_cache: Path
+        self, name: str, example: Example, private_cache: Path
     ) -> None:
-        found = listed(example(name, tmp_path), private_cache)
+        found = listed(example(name), private_cache)
         assert found.kind == name
         assert found.name == ("digits" if name == "builtin" else "photos")
         assert len(found.paths) == len(found.names) == len(found.labels) > 0
@@ -58,8 +91,8 @@ class TestEverySource:
         assert found.splits is None
         assert not found.left_out
 
-    def test_lists_the_same_twice(self, name: str, tmp_path: Path, private_cache: Path) -> None:
-        data = example(name, tmp_path)
+    def test_lists_the_same_twice(self, name: str, example: Example, private_cache: Path) -> None:
+        data = example(name)
         assert listed(data, private_cache) == listed(data, private_cache)
 
 

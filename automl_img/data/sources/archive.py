@@ -71,12 +71,12 @@ def listing(data: str, columns: Columns, cache: Path, listener: Listener) -> Lis
         return _unpack(archive, into)
 
     meta = built_once(folder, build, listener)
-    found = _list(folder / "files", columns, _short_name(archive), archive)
+    found = _list(folder / "files", columns, archive, cache, listener)
     refused = tuple(LeftOut(name, reason) for name, reason in meta["left_out"])
-    return dataclasses.replace(found, left_out=refused + found.left_out)
+    return dataclasses.replace(found, name=_short_name(archive), left_out=refused + found.left_out)
 
 
-def _list(files: Path, columns: Columns, name: str, archive: Path) -> Listing:
+def _list(files: Path, columns: Columns, archive: Path, cache: Path, listener: Listener) -> Listing:
     top = descend(files)
     tables = [path for path in sorted(top.iterdir()) if is_table_name(path.name)]
     fitting = [table for table in tables if _fits(table, columns)]
@@ -92,8 +92,8 @@ def _list(files: Path, columns: Columns, name: str, archive: Path) -> Listing:
                 f"{columns.named()[0]} needs a table, but there is none in {archive.name}"
             )
         table = fitting[0] if fitting else tables[0]
-        return list_table(table, columns, name, "archive", within=top)
-    return list_folder(top, name, "archive")
+        return list_table(table, columns, "archive", cache, listener, within=top)
+    return list_folder(top, archive.name, "archive")
 
 
 def _fits(table: Path, columns: Columns) -> bool:

@@ -46,7 +46,18 @@ def listing(data: str, columns: Columns, cache: Path, listener: Listener) -> Lis
         DataError: a line is no JSON object, or has a split that is not known.
         SettingsError: a column is missing.
     """
-    table = typed_path(data).absolute()
+    return list_lines(typed_path(data).absolute(), columns, "json_lines", cache, listener)
+
+
+def list_lines(
+    table: Path,
+    columns: Columns,
+    kind: str,
+    cache: Path,
+    listener: Listener,
+    folder: str | None = None,
+) -> Listing:
+    """The images that ``table`` names, relative to its folder or to the URL ``folder``."""
     first = itertools.islice(_objects(table), _HEADER_LINES)
     header = list(dict.fromkeys(key for each in first for key in each))
     at = find_columns(header, columns, table)
@@ -60,8 +71,8 @@ def listing(data: str, columns: Columns, cache: Path, listener: Listener) -> Lis
         typed, label, *others = (as_text(each.get(name)) if name else "" for name in names.values())
         if classes:
             label = classes_said(classes, (as_text(each.get(name)) for name in classes), table)
-        rows.add(typed, find_image(table.parent, typed), label, *others)
-    return rows.listing(table.stem, "json_lines")
+        rows.add(typed, find_image(folder or table.parent, typed), label, *others)
+    return rows.listing(table.stem, kind, cache, listener)
 
 
 def _are_lists(table: Path, label: str | None) -> bool:

@@ -41,13 +41,24 @@ def listing(data: str, columns: Columns, cache: Path, listener: Listener) -> Lis
         SettingsError: a column is missing.
     """
     path = typed_path(data).absolute()
-    return list_table(path, columns, path.stem, "table")
+    return list_table(path, columns, "table", cache, listener)
 
 
 def list_table(
-    table: Path, columns: Columns, name: str, kind: str, within: Path | None = None
+    table: Path,
+    columns: Columns,
+    kind: str,
+    cache: Path,
+    listener: Listener,
+    folder: Path | str | None = None,
+    within: Path | None = None,
 ) -> Listing:
-    """The images that ``table`` names; with ``within``, only those in that folder."""
+    """The images that ``table`` names.
+
+    Args:
+        folder: the folder or URL that paths are relative to; None for that of the table.
+        within: the only folder whose images count.
+    """
     lines = _lines(table)
     header = [cell.strip() for cell in lines[0]] if lines else []
     at = find_columns(header, columns, table)
@@ -61,8 +72,9 @@ def list_table(
             typed, label, *others = (_cell(line, at[what]) for what in at)
             if classes:
                 label = classes_said(classes, (_cell(line, place) for place in places), table)
-            rows.add(typed, find_image(table.parent, typed, within), label, *others)
-    return rows.listing(name, kind)
+            image = find_image(folder or table.parent, typed, within)
+            rows.add(typed, image, label, *others)
+    return rows.listing(table.stem, kind, cache, listener)
 
 
 def header_of(table: Path) -> list[str]:

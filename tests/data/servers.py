@@ -1,0 +1,146 @@
+"""Servers on this machine for what lies behind URLs: one that speaks S3, and one of files."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+_PIECE = 10_000
+KEYS = {"AWS_ACCESS_KEY_ID": "us" + "er", "AWS_SECRET_ACCESS_KEY": "s3" + "cret"}
+
+
+@contextmanager
+def s3_server() -> Iterator[str]:
+    """The address of a server that speaks S3."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    try:
+        yield "http://{}:{}".format(*server.get_host_and_port())
+    finally:
+        server.stop()
+
+
+class Bucket:
+    """A bucket of its own, and what was asked of it."""
+
+    def __init__(self, address: str, name: str) -> None:
+        import boto3
+
+        self.name = name
+        self._client: Any = boto3.client(
+            "s3",
+            endpoint_url=address,
+            region_name="us-east-1",
+            aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
+        )
+        self._client.create_bucket(Bucket=name)
+
+    def put(self, key: str, content: bytes) -> None:
+        self._client.put_object(Bucket=self.name, Key=key, Body=content)
+
+    def delete(self, key: str) -> None:
+        self._client.delete_object(Bucket=self.name, Key=key)
+
+    def put_folder(self, folder: Path, prefix: str) -> None:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                self.put(f"{prefix}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+
+    def url(self, key: str = "") -> str:
+        return f"s3://{self.name}/{key}"
+
+
+@dataclass
+class Site:
+    """Files by their paths on a web server, what is wrong with it, and what was asked of it.
+
+    Attributes:
+        failing: answers with a status instead, as many times as it says, by path and method.
+        cut: paths whose answer ends in the midst of it, as many times as it says.
+        hides: methods whose answers tell neither size nor signs of the content.
+        slow: paths whose answer takes seconds.
+    """
+
+    address: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
+    failing: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    cut: Counter[str] = field(default_factory=Counter)
+    hides: tuple[str, ...] = ()
+    slow: set[str] = field(default_factory=set)
+    asked: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def fails(self, path: str, status: int, times: int, *methods: str) -> None:
+        for method in methods or ("HEAD", "GET"):
+            self.failing[path, method] = (status, times)
+
+    def gets(self) -> int:
+        return sum(count for (_, method), count in self.asked.items() if method == "GET")
+
+
+@contextmanager
+def web_server() -> Iterator[Site]:
+    """A server of files that can be made to fail."""
+    site, lock = Site(), threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            path = unquote(urlsplit(self.path).path)
+            with lock:
+                site.asked[path, self.command] += 1
+                status, left = site.failing.get((path, self.command), (0, 0))
+                if left:
+                    site.failing[path, self.command] = (status, left - 1)
+                cut = self.command == "GET" and site.cut[path] > 0
+                site.cut[path] -= cut
+            content = site.files.get(path)
+            if left or content is None:
+                self.send_response(status if left else 404)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            self.send_response(200)
+            if self.command in site.hides:
+                self.send_header("Connection", "close")
+                self.close_connection = True
+            else:
+                self.send_header("Content-Length", str(len(content)))
+                self.send_header("ETag", f'"{hash(content)}"')
+            self.end_headers()
+            if self.command == "GET":
+                self._send(content[: len(content) // 2] if cut else content, path in site.slow)
+                self.close_connection = self.close_connection or cut
+
+        def _send(self, content: bytes, slowly: bool) -> None:
+            # Whoever asked may be gone.
+            with suppress(OSError):
+                for start in range(0, len(content), _PIECE):
+                    self.wfile.write(content[start : start + _PIECE])
+                    time.sleep(0.02 * slowly)
+
+        do_HEAD = do_GET  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    site.address = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        yield site
+    finally:
+        server.shutdown()
+        server.server_close()
