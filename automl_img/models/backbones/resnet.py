@@ -63,6 +63,6 @@ FAMILY = Family(
 VARIANTS = FAMILY.names
 HYPERPARAMETERS = FAMILY.hyperparameters
 START = FAMILY.start
-BFLOAT16_ON_CPU = False
+BFLOAT16_ON_CPU = True
 build = FAMILY.build
 size = FAMILY.size
