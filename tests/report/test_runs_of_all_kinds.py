@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from automl_img.evaluation.coarse import score_coarse
 from automl_img.report.render import write_report
 from automl_img.runs import create_run
 from tests.report.golden import golden_run
@@ -42,6 +45,31 @@ def test_the_report_is_written_whole(kind: str, tmp_path: Path) -> None:
     assert run.report.stat().st_size < 3_000_000
     for name in ("nan", "None", "inf "):
         assert name not in page.text.replace("finance", "")
+
+
+def test_coarser_classes_have_a_section_of_their_own(tmp_path: Path) -> None:
+    run = golden_run(tmp_path, classes=4)
+    predictions = run.read_predictions("test")
+    assert predictions is not None
+    coarse = score_coarse(predictions.labels, predictions.probabilities, ("x", "y", "<b>x", "y"))
+    run.write_json("test.json", {**(run.read_json("test.json") or {}), "coarse": coarse})
+    text = Page.of(write_report(run, strict=True)).text
+    assert "How good is it at the 3 coarser classes" in text
+    assert "<b>x" in text
+    assert "were given one of the right coarser class" in text
+
+
+@pytest.mark.parametrize("shape", [(240, 9), (240, 4, 1), (7,)])
+def test_labels_that_do_not_fit_are_told_and_left_out(
+    shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    run = golden_run(tmp_path, classes=4, images=240)
+    predictions = run.read_predictions("test")
+    assert predictions is not None
+    odd = np.zeros(shape, np.uint8)
+    run.write_predictions("test", dataclasses.replace(predictions, labels=odd))
+    text = Page.of(write_report(run, strict=True)).text
+    assert "labels and probabilities do not fit together" in text
 
 
 def test_an_old_or_foreign_run_folder_is_reported_as_far_as_it_goes(tmp_path: Path) -> None:
