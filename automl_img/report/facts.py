@@ -23,7 +23,7 @@ def known_epochs(epochs: Any) -> list[dict[str, Any]]:
             name: math.nan if epoch.get(name) is None else float(epoch[name])
             for name in ("loss", "accuracy", "seconds", "learning_rate")
         }
-        validation = {name: epoch.get(name) for name in ("val_loss", "val_accuracy")}
+        validation = {name: epoch.get(name) for name in ("val_loss", "val_accuracy", "score")}
         kept.append({"epoch": int(epoch["epoch"]), **always, **validation})
     return kept
 

@@ -10,7 +10,7 @@ import pytest
 
 from automl_img.evaluation.scores import score
 from automl_img.report.blocks import Section, Skipped, Table, Text
-from automl_img.report.card import load_card
+from automl_img.report.card import load_card, reached
 from automl_img.report.drawing import percent
 from automl_img.report.render import write_report
 from automl_img.report.sections import ensemble, finalists, probes
@@ -87,6 +87,26 @@ def test_the_reason_and_the_seeds_of_the_finalists_are_shown(tmp_path: Path) -> 
     assert table(section, "table-seeds") == [
         ["7", "0.925", "0.900, 0.950"],
         ["3", "0.850", "0.800, 0.900"],
+    ]
+
+
+def test_trials_are_shown_by_what_they_were_compared_by(tmp_path: Path) -> None:
+    run = golden_run(tmp_path, failed=0)
+    run.write_json(
+        "run.json",
+        {**run.info, "search": {**run.info["search"], "objectives": ["val_macro_f1"]}},
+    )
+    records = run.trials()
+    (run.path / "trials.jsonl").unlink()
+    for record in records:
+        epochs = tuple(
+            dataclasses.replace(each, score=1 - (each.val_accuracy or 0)) for each in record.epochs
+        )
+        run.append_trial(dataclasses.replace(record, epochs=epochs))
+    card = load_card(run)
+    assert card.search.measure == "validation macro F1"
+    assert [reached(trial) for trial in card.trials] == [
+        max(1 - (each.val_accuracy or 0) for each in record.epochs) for record in records
     ]
 
 
