@@ -2,7 +2,7 @@
 # Choose the Python with: make env PYTHON=/path/to/python3.12
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test chaos soak lint check bench docs lock clean
+.PHONY: help env demo test chaos soak fuzz lint check bench docs lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -54,6 +54,9 @@ chaos: env  ## Kill a small search N times at random instants, and see that noth
 
 soak: env  ## Run N trials of which a tenth goes wrong, and see that nothing grows or is left behind
 	@$(BIN)/python -m tests.search.soak --trials $(or $(N),300)
+
+fuzz: env  ## Try N times as many damaged images, tables and archives as the tests do
+	@AUTOML_IMG_FUZZ=$(or $(N),20) $(BIN)/python -m pytest tests/data/test_odd.py -k 'more_than_a_sentence or more_than_a_reason' --timeout 3600
 
 lint: env  ## Check format, style, types and the direction of imports
 	@$(BIN)/ruff format --check .

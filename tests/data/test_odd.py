@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +23,8 @@ from tests.data.listings import class_labels, listed, rows_of, saved
 from tests.data.odd import ARCHIVES, IMAGES, NOT_SEEN, PLAIN, TABLES, USED, Odd, encoded
 from tests.pictures import class_folders
 
+# Inputs of each test; ``make fuzz N=20`` tries twenty times as many.
+TIMES = int(os.environ.get("AUTOML_IMG_FUZZ", "1"))
 DOCUMENTED = Path(__file__).parent.parent.parent / "docs" / "odd-data.md"
 
 
@@ -32,20 +36,20 @@ def no_hang() -> Iterator[None]:
         raise AssertionError("it hangs")
 
     before = signal.signal(signal.SIGALRM, fail)
-    signal.alarm(60)
+    signal.alarm(60 * TIMES)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
 
 
-def read(data: Path, cache: Path) -> DataIndex:
-    return read_index(listed(data, cache))
+def read(data: Path, cache: Path, **columns: Any) -> DataIndex:
+    return read_index(listed(data, cache, **columns))
 
 
-def read_or_refused(data: Path, cache: Path) -> DataIndex | str:
+def read_or_refused(data: Path, cache: Path, **columns: Any) -> DataIndex | str:
     """What was read, or the sentence with which it was refused."""
     try:
-        return read(data, cache)
+        return read(data, cache, **columns)
     except AutomlImgError as error:
         return str(error)
 
@@ -137,7 +141,7 @@ def test_each_kind_is_documented_and_there_are_forty_at_least() -> None:
 FORMS = {form: encoded(form) for form in ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")}
 
 
-@settings(max_examples=300)
+@settings(max_examples=300 * TIMES)
 @given(
     form=st.sampled_from(sorted(FORMS)),
     changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=12),
@@ -159,19 +163,51 @@ def test_no_image_with_other_bytes_gives_more_than_a_reason(
     assert reason is None or 0 < len(reason) <= 120
 
 
-@settings(max_examples=150)
-@given(text=st.text(max_size=200), rows=st.integers(0, 3))
+@settings(max_examples=150 * TIMES)
+@given(
+    text=st.text(max_size=200),
+    rows=st.integers(0, 3),
+    columns=st.sampled_from(
+        [{}, {"separator": "|"}, {"labels": ("*",)}, {"labels": ("label",)}, {"coarse": "label"}]
+    ),
+)
 def test_no_table_gives_more_than_a_sentence(
-    tmp_path_factory: pytest.TempPathFactory, text: str, rows: int
+    tmp_path_factory: pytest.TempPathFactory, text: str, rows: int, columns: dict[str, Any]
 ) -> None:
     folder = tmp_path_factory.mktemp("table")
     lines = PLAIN.splitlines(keepends=True)[:rows]
     (folder / "labels.csv").write_text("".join(lines) + text, encoding="utf-8", newline="")
-    found = read_or_refused(folder / "labels.csv", folder / "cache")
+    found = read_or_refused(folder / "labels.csv", folder / "cache", **columns)
     assert isinstance(found, DataIndex) or len(found.splitlines()) == 1
 
 
-@settings(max_examples=150)
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=150 * TIMES)
+@given(
+    rows=st.lists(
+        st.dictionaries(st.sampled_from(["path", "label", "split", "x"]), _VALUES), max_size=5
+    ),
+    rest=st.text(max_size=40),
+)
+def test_no_json_lines_give_more_than_a_sentence(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]], rest: str
+) -> None:
+    folder = tmp_path_factory.mktemp("lines")
+    first = {"path": "0.png", "label": "a"}
+    (folder / "0.png").write_bytes(FORMS["PNG"])
+    text = "\n".join(map(json.dumps, [first, *rows])) + f"\n{rest}"
+    (folder / "labels.jsonl").write_text(text, encoding="utf-8", newline="")
+    found = read_or_refused(folder / "labels.jsonl", folder / "cache")
+    assert isinstance(found, DataIndex) or len(found.splitlines()) == 1
+
+
+@settings(max_examples=150 * TIMES)
 @given(
     kind=st.sampled_from(["parquet", "hugging_face"]),
     changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8),
@@ -199,7 +235,7 @@ def test_no_columns_with_other_bytes_give_more_than_a_sentence(
     assert isinstance(found, DataIndex) or len(found.splitlines()) == 1
 
 
-@settings(max_examples=150)
+@settings(max_examples=150 * TIMES)
 @given(
     kind=st.sampled_from(["zip with windows separators", "tar with ..", "zip with .."]),
     changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8),

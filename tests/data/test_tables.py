@@ -66,3 +66,13 @@ def test_columns_need_a_table(photos: Path, private_cache: Path) -> None:
         listed(photos, private_cache, label="x")
     with pytest.raises(SettingsError, match="--split-column needs a table"):
         listed("digits", private_cache, split="x")
+
+
+@pytest.mark.slow
+def test_a_table_of_a_million_rows_is_read(tmp_path: Path, private_cache: Path) -> None:
+    lines = (f"{number % 4}.png,class {number % 7}" for number in range(1_000_000))
+    table = write_table(tmp_path, "path,label\n" + "\n".join(lines))
+    found = listed(table, private_cache)
+    assert len(found.paths) == len(found.labels) == 1_000_000
+    assert len(found.classes) == 7
+    assert found.left_out == ()
