@@ -67,3 +67,9 @@ def test_the_bootstrap_of_a_difference_agrees_with_the_closed_form() -> None:
 def test_two_that_predict_the_same_differ_by_nothing(name: str) -> None:
     given, labels = predictions(100, 3, seed=3)
     assert variance_of_difference(name, labels, [given], [given]) == 0
+
+
+def test_a_bootstrap_that_would_take_minutes_is_left_out() -> None:
+    labels = (np.random.default_rng(0).random((20_000, 300)) < 0.1).astype(np.uint8)
+    given = np.full(labels.shape, 0.5, np.float32)
+    assert variance_of_difference("val_map", labels, [given], [given]) is None

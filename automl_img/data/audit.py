@@ -100,6 +100,7 @@ class Audit:
             "images": len(index),
             "left_out": len(index.left_out),
             "classes": len(index.class_names),
+            "multi_label": label_sets.are_sets(index.labels),
             "counts": self.counts,
             "grey": int(index.grey.sum()),
             "widths": _quartiles(index.widths),

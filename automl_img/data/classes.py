@@ -48,16 +48,11 @@ def coarse_of(listing: Listing, class_names: tuple[str, ...]) -> tuple[str, ...]
     """The coarser class that each class belongs to; None where none came.
 
     Raises:
-        DataError: a class belongs to no coarser one, or images may have several classes.
+        DataError: a class belongs to no coarser one.
     """
     coarse = listing.coarse
     if coarse is None:
         return None
-    if listing.separator is not None:
-        raise DataError(
-            f"coarser classes need images with one class each, but those of {listing.name} may "
-            "have several; leave out --coarse-column"
-        )
     if alone := [name for name in class_names if name not in coarse]:
         raise DataError(
             f"each class must belong to a coarser class, but {alone[0]!r} of {listing.name} has "
@@ -69,7 +64,7 @@ def coarse_of(listing: Listing, class_names: tuple[str, ...]) -> tuple[str, ...]
 def filled_up(labels: Labels, most: int) -> Ints:
     """Places of images taken in their order, each where one of its classes has fewer than ``most``
     by then; those without a class count as one."""
-    whole = np.column_stack([labels, labels.sum(axis=1) == 0]).astype(np.int64)
+    whole = np.column_stack([labels, labels.sum(axis=1) == 0]).astype(np.uint8)
     taken, counts = [], np.zeros(whole.shape[1], dtype=np.int64)
     for place, row in enumerate(whole):
         if (counts[row > 0] < most).any():

@@ -19,10 +19,10 @@ from automl_img.data import arrow_types
 from automl_img.data.arrow_types import class_names, column_of, holds, is_list, is_plain
 from automl_img.data.cache import built_once, check_space
 from automl_img.data.listing import Columns, Listing
+from automl_img.data.rows import Rows
 from automl_img.data.tables import (
     SEVERAL,
     USUAL,
-    Rows,
     as_text,
     classes_said,
     find_columns,
@@ -127,7 +127,7 @@ def list_parts(
     if names.holds != "path":
         folder = _unpacked(parts, form, names.image, cache, listener)
     split = "split" if by_name else names.split
-    rows = Rows(parts[0].path, split, names.group is not None, names.separator)
+    rows = Rows(parts[0].path, split, names.group is not None, names.separator, names.classes)
     for number, (part, schema) in enumerate(zip(parts, schemas, strict=True)):
         classes = class_names(schema, names.label)
         for row, values in enumerate(_rows(form, part.path, names)):
@@ -177,6 +177,7 @@ def _names(schema: pa.Schema, columns: Columns, table: Path) -> _Names:
     assert image is not None
     classes = tuple(find_label_columns(header, columns, table))
     listed = label is not None and is_list(schema.field(label).type)
+    listed &= columns.separator is None
     separator = SEVERAL if classes or listed else columns.separator
     kept = holds(schema.field(image).type)
     return _Names(image, label, classes, separator, split, group, coarse, kept)

@@ -172,7 +172,10 @@ class DataIndex:
             class_names=tuple(self.class_names[label] for label in kept.tolist()),
             left_out=(
                 *self.left_out,
-                *(class_left_out(self.class_names[label]) for label in gone.tolist()),
+                *(
+                    LeftOut(self.class_names[label], "no training image has this class", "class")
+                    for label in gone.tolist()
+                ),
             ),
         )
 

@@ -84,11 +84,13 @@ def check(index: DataIndex, split: Split) -> None:
     """
     counts = label_sets.count(index.labels[split.train], len(index.class_names))
     trained = np.flatnonzero(counts)
+    several = label_sets.are_sets(index.labels)
     if len(trained) < 2:
         names = [index.class_names[label] for label in trained]
         raise DataError(
             "classification needs training images of at least two classes, but there "
             + (f"is only one class: {names[0]!r}" if names else "is none")
+            + ("; whether images have it may be a --label-column" if several and names else "")
         )
     for name, rows in split.parts().items():
         if not len(rows):
@@ -104,10 +106,12 @@ def _check_labels(index: DataIndex) -> None:
         DataError: most images have a label of their own, as values and names are.
     """
     alone = np.flatnonzero(index.class_counts == 1)
-    names = index.class_names
-    if len(names) < FEWEST_OF_VALUES or len(alone) <= len(index) / 2:
+    names, images = index.class_names, len(alone)
+    if label_sets.are_sets(index.labels):
+        images = int((index.labels[:, alone].sum(axis=1) > 0).sum())
+    if len(names) < FEWEST_OF_VALUES or images <= len(index) / 2:
         return
-    found = f"{len(alone):,} of {len(index):,} images have a label of their own"
+    found = f"{images:,} of {len(index):,} images have a label of their own"
     first = names[alone[0]]
     if all(map(_is_number, names)):
         raise DataError(

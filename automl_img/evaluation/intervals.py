@@ -9,6 +9,10 @@ import numpy as np
 from automl_img.metrics import macro_f1, macro_recall, right, score
 
 LEVEL = 0.95
+# Of a bootstrap: half a minute for scores that rank all of them; and with fewer resamples a
+# variance says little.
+_PROBABILITIES = 200_000_000
+_FEWEST = 40
 
 
 def wilson(correct: int, images: int) -> tuple[float, float] | None:
@@ -61,11 +65,12 @@ def variance_of_difference(
     ones: Sequence[np.ndarray],
     others: Sequence[np.ndarray],
     resamples: int = 200,
-) -> float:
+) -> float | None:
     """Variance, over the images drawn anew, of the difference of two mean scores.
 
     It is paired, as all predict the same images. Of the accuracy it is that of the images' own
-    differences; of other scores a bootstrap over the images, with a fixed seed.
+    differences; of other scores a bootstrap over the images, with a fixed seed, None where that
+    would take minutes.
 
     Args:
         objective: see ``automl_img.metrics.score``.
@@ -76,6 +81,10 @@ def variance_of_difference(
     if objective == "val_accuracy":
         first, second = (_share_right(labels, side) for side in (ones, others))
         return float(np.var(first - second, ddof=1)) / len(labels)
+    models = len(ones) + len(others)
+    resamples = min(resamples, _PROBABILITIES // (models * ones[0].size))
+    if resamples < _FEWEST:
+        return None
     rng = np.random.default_rng(0)
     differences = []
     for rows in (rng.integers(len(labels), size=len(labels)) for _ in range(resamples)):

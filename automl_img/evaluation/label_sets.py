@@ -83,7 +83,7 @@ def score_sets(
     return {
         "format": 1,
         "multi_label": True,
-        "thresholds": [round(float(each), 6) for each in thresholds],
+        "thresholds": [float(each) for each in thresholds],
         "images": len(labels),
         "correct": correct,
         "accuracy": correct / len(labels),
@@ -170,7 +170,7 @@ def _per_class(
                 "recall_low": low,
                 "recall_high": high,
                 "average_precision": float(precisions[i]) if support[i] else None,
-                "threshold": round(float(thresholds[i]), 6),
+                "threshold": float(thresholds[i]),
             }
         )
     return rows

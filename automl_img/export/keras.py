@@ -123,10 +123,10 @@ def _read_classes(path: Path) -> tuple[tuple[str, ...], tuple[float, ...] | None
         with zipfile.ZipFile(path) as archive:
             content = json.loads(archive.read(_CLASSES))
         names = tuple(str(name) for name in content["class_names"])
-        thresholds = content.get("thresholds")
-        return names, thresholds and tuple(
-            float(each) for _, each in zip(names, thresholds, strict=True)
-        )
+        if "thresholds" not in content:
+            return names, None
+        given = zip(names, content["thresholds"], strict=True)
+        return names, tuple(float(each) for _, each in given)
     except FileNotFoundError:
         raise ExportError(f"there is no model {path}; export one with: automl-img export") from None
     except KeyError:

@@ -16,13 +16,13 @@ from automl_img.report.drawing import counted
 from automl_img.report.facts import (
     Data,
     Ensemble,
-    LabelErrors,
     Scores,
     Search,
     Winner,
     known_epochs,
 )
 from automl_img.report.privacy import without_paths, without_paths_in
+from automl_img.report.suspects import LabelErrors
 from automl_img.runs import Predictions, Run
 from automl_img.trials import TrialRecord, TrialState
 
@@ -191,7 +191,9 @@ def load_card(run: Run) -> Card:
         ),
         finalists=_tried(notes, "predictions", lambda: _finalists(run), {}),
         thumbnails=thumbnails,
-        groups=_groups(run, predictions, scores, thumbnails),
+        groups=_tried(
+            notes, "thumbnails", lambda: _groups(run, predictions, scores, thumbnails), {}
+        ),
         notes=tuple(dict.fromkeys(notes)),
     )
 
@@ -240,7 +242,8 @@ def _sound(predictions: Predictions | None) -> Predictions | None:
         or not images
     ):
         raise ValueError("labels and probabilities do not fit together")
-    if predictions.labels.shape[1:] not in ((), predictions.probabilities.shape[1:]):
+    numbers = predictions.labels.dtype.kind in "iub"
+    if not numbers or predictions.labels.shape[1:] not in ((), predictions.probabilities.shape[1:]):
         raise ValueError("labels and probabilities do not fit together")
     names = predictions.names if len(predictions.names) == images else ("",) * images
     return Predictions(predictions.labels, np.nan_to_num(predictions.probabilities), names)

@@ -193,7 +193,12 @@ class Winner:
 
 @dataclass(frozen=True)
 class Scores:
-    """``test.json``, whose values are read by name; ``values`` is the whole of it."""
+    """``test.json``, whose values are read by name; ``values`` is the whole of it.
+
+    Attributes:
+        thresholds: from which probability on each class is said to be there, float64 (classes,),
+            where images may have several; None where they have one.
+    """
 
     images: int
     correct: int
@@ -201,16 +206,27 @@ class Scores:
     interval: tuple[float, float]
     class_names: tuple[str, ...]
     values: dict[str, Any]
+    thresholds: np.ndarray | None = None
 
     @classmethod
     def read(cls, value: dict[str, Any]) -> Scores:
+        """
+        Raises:
+            Exception: of any kind, where values are not those of a test.
+        """
         from automl_img.report.statistics import wilson
 
         images, accuracy = int(value["images"]), float(value["accuracy"])
         correct = int(value.get("correct", round(accuracy * images)))
         low, high = value.get("accuracy_interval") or wilson(correct, images)
         names = value.get("classes") or [row["name"] for row in value.get("per_class") or ()]
-        return cls(images, correct, accuracy, (low, high), tuple(map(str, names)), value)
+        thresholds = value.get("thresholds")
+        if thresholds is not None:
+            thresholds = np.array([float(each) for each in thresholds])
+            if len(thresholds) != len(names) or not np.isfinite(thresholds).all():
+                raise ValueError("each class must have a threshold that is a number")
+        class_names = tuple(map(str, names))
+        return cls(images, correct, accuracy, (low, high), class_names, value, thresholds)
 
     def number(self, name: str) -> float | None:
         """The score ``name``; None where it is missing or not defined."""
@@ -228,13 +244,6 @@ class Scores:
         for true, predicted, images in cells:
             counts[true, predicted] = images
         return counts
-
-    @property
-    def thresholds(self) -> np.ndarray | None:
-        """From which probability on each class is said to be there, float (classes,), where images
-        may have several; None where they have one."""
-        found = self.values.get("thresholds")
-        return np.array(found, dtype=np.float64) if found else None
 
     def bounds(self, name: str) -> tuple[float, float] | None:
         """The interval of the score ``name``."""
@@ -260,38 +269,3 @@ class Ensemble:
     def read(cls, value: dict[str, Any], predictions: Predictions | None) -> Ensemble:
         members = tuple((int(item["number"]), float(item["weight"])) for item in value["members"])
         return cls(members, Scores.read(value["test"]), predictions)
-
-
-@dataclass(frozen=True)
-class SuspectedLabel:
-    """An image whose label is probably wrong; classes as in ``Data.class_names``."""
-
-    part: str
-    name: str
-    label: int
-    more_probable: int
-    probability: float
-
-
-@dataclass(frozen=True)
-class LabelErrors:
-    """``label_errors.json``; see ``automl_img.evaluation.label_errors``."""
-
-    images: int
-    accuracy: float | None
-    suspected: int | None
-    shown: tuple[SuspectedLabel, ...]
-
-    @classmethod
-    def read(cls, value: dict[str, Any]) -> LabelErrors:
-        shown = (
-            SuspectedLabel(
-                str(item["part"]),
-                str(item["name"]),
-                int(item["label"]),
-                int(item["more_probable"]),
-                float(item["probability"]),
-            )
-            for item in value["shown"]
-        )
-        return cls(value["images"], value.get("accuracy"), value.get("suspected"), tuple(shown))

@@ -8,6 +8,7 @@ from typing import Any
 from automl_img.report.blocks import CHECK, GOOD, NOTE, Finding
 from automl_img.report.card import Card, validation_accuracy
 from automl_img.report.drawing import counted
+from automl_img.report.facts import Scores
 from automl_img.report.statistics import chance_of_mistakes, standard_error
 
 FEW_IMAGES = 20
@@ -27,21 +28,43 @@ def no_test(card: Card) -> Finding | None:
 
 def baseline(card: Card) -> Finding | None:
     """Within 2 standard errors of always saying the most frequent class, nothing was learnt."""
+    if card.test is not None and card.test.thresholds is not None:
+        return _random_order(card.test)
     value = card.test.number("baseline") if card.test else None
     if card.test is None or value is None:
         return None
     gap = card.test.accuracy - value
     error = standard_error(card.test.accuracy, card.test.images)
-    what = "class" if card.test.thresholds is None else "set of classes"
     if gap <= 2 * error:
         text = (
-            f"The model has learnt nothing measurable: always saying the most frequent {what} "
+            "The model has learnt nothing measurable: always saying the most frequent class "
             f"gives {value:.3f}."
         )
         return Finding(CHECK, text, "scores", "baseline")
     text = (
-        f"The model beats always saying the most frequent {what} ({value:.3f}) by far more "
+        f"The model beats always saying the most frequent class ({value:.3f}) by far more "
         "than chance."
+    )
+    return Finding(GOOD, text, "scores", "baseline")
+
+
+def _random_order(test: Scores) -> Finding | None:
+    """Of images with several classes: the mean average precision of a random order is the mean
+    share of images that have a class."""
+    bounds = test.bounds("mean_average_precision")
+    counts = [row["support"] for row in test.values.get("per_class") or () if row["support"]]
+    if bounds is None or not counts:
+        return None
+    chance = sum(counts) / len(counts) / test.images
+    if bounds[0] <= chance:
+        text = (
+            "The model has learnt nothing measurable: a random order of the images has a mean "
+            f"average precision of {chance:.3f}."
+        )
+        return Finding(CHECK, text, "scores", "baseline")
+    text = (
+        "The model puts images into an order that is by far more than chance better than a random "
+        f"one (mean average precision {chance:.3f})."
     )
     return Finding(GOOD, text, "scores", "baseline")
 
@@ -74,6 +97,9 @@ def small_test(card: Card) -> Finding | None:
 
 def optimism(card: Card) -> Finding | None:
     """Validation against test, in standard errors of the difference."""
+    if card.test is not None and card.test.thresholds is not None:
+        # In validation classes are said to be there from 0.5 on.
+        return None
     best, count = card.best_trial, card.data.splits.get("validation")
     if card.test is None or best is None or not count:
         return None

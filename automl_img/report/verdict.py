@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from automl_img.metrics import NAMES
-from automl_img.report.card import Card, validation_accuracy
+from automl_img.report.card import Card, reached, validation_accuracy
 from automl_img.report.drawing import counted, duration, percent, significant
 from automl_img.report.statistics import wilson
 from automl_img.trials import Params, TrialState
@@ -97,7 +97,14 @@ def verdict(card: Card) -> Verdict:
         "There is no test result. This is the accuracy on the validation images that chose the "
         f"best of {counted(len(card.usable), 'trial')}, so it is optimistic."
     )
-    return Verdict("validation", accuracy, least, most, count, winner, effort, caution, run, full)
+    several, reached_there = card.data.multi_label, reached(best)
+    measure = card.search.measure
+    aim = f"{measure} {reached_there:.3f}" if reached_there != accuracy else ""
+    return Verdict(
+        *("validation", accuracy, least, most, count, winner, effort, caution, run, full),
+        aim=aim,
+        several=several,
+    )
 
 
 def epochs_spent(card: Card) -> tuple[int, int | None]:

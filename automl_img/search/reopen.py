@@ -106,7 +106,7 @@ def check_data(run: Run, prepared: Prepared) -> None:
         RunError: the images are not those that ``run`` began with.
     """
     before = {"splits": {}, **run.info["data"]}
-    counts = {part: sum(values) for part, values in prepared.class_counts.items()}
+    counts = {part: len(rows) for part, rows in prepared.split.parts().items()}
     if prepared.index.fingerprint == before.get("fingerprint") and counts == before["splits"]:
         return
     changes = [f"{before['splits'].get(part)} -> {count} {part}" for part, count in counts.items()]

@@ -20,7 +20,7 @@ from automl_img.data.prepare import prepare
 from automl_img.data.split import cut
 from automl_img.errors import DataError, SettingsError
 from automl_img.settings import check
-from tests.data.listings import listed, write_table
+from tests.data.listings import listed, write_table, zipped
 
 SETS = (("a", "b"), ("b",), (), ("a", "c"))
 
@@ -101,6 +101,84 @@ def test_columns_and_a_separator_exclude_each_other() -> None:
         check({"label_column": "a", "label_columns": "b"})
 
 
+def test_vectors_of_0_and_1_are_no_lists_of_classes(tmp_path: Path, private_cache: Path) -> None:
+    write_table(tmp_path, "")
+    lines, vectors = tmp_path / "t.jsonl", [[0, 1, 0], [1, 0, 0], [0, 0, 1]]
+    rows = [{"path": f"{at}.png", "label": vector} for at, vector in enumerate(vectors)]
+    lines.write_text("\n".join(map(json.dumps, rows)))
+    fixed = pa.list_(pa.int64(), 3)
+    columns = {"path": [row["path"] for row in rows], "label": pa.array(vectors, fixed)}
+    parquet.write_table(pa.table(columns), tmp_path / "t.parquet")
+    for table in (lines, tmp_path / "t.parquet"):
+        with pytest.raises(DataError, match=r"have '0', '1' alone, as vectors do.*--label-columns"):
+            listed(table, private_cache)
+
+
+def test_lists_and_texts_do_not_go_together(tmp_path: Path, private_cache: Path) -> None:
+    write_table(tmp_path, "")
+    table = tmp_path / "t.jsonl"
+    texts = [{"path": "0.png", "label": "a"}] * 1000
+    rows = [*texts, {"path": "1.png", "label": ["a", "b"]}]
+    table.write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(DataError, match=r"lists in all rows or in none, but that of '1\.png'"):
+        listed(table, private_cache)
+    with pytest.raises(DataError, match="lists in none beside a separator"):
+        listed(table, private_cache, separator="|")
+
+
+def test_lists_in_lists_are_left_out_however_deep(tmp_path: Path, private_cache: Path) -> None:
+    write_table(tmp_path, "")
+    table = tmp_path / "t.jsonl"
+    deep = "[" * 400 + "]" * 400
+    table.write_text(f'{{"path": "0.png", "label": ["a", {deep}]}}\n')
+    assert listed(table, private_cache).labels == ("a",)
+
+
+def test_a_column_without_a_yes_is_a_class_that_is_lost(
+    tmp_path: Path, private_cache: Path
+) -> None:
+    table = write_table(tmp_path, "path,a,b\n0.png,1,0\n1.png,0,0\n")
+    index = read_index(listed(table, private_cache, labels=("a", "b")))
+    assert index.class_names == ("a",)
+    assert [(item.name, item.what) for item in index.left_out] == [("b", "class")]
+
+
+def test_a_column_that_few_objects_have_is_found(tmp_path: Path, private_cache: Path) -> None:
+    write_table(tmp_path, "")
+    rows = [{"path": "0.png", "is a": 1}] * 1500 + [{"path": "1.png", "is b": True}]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = listed(tmp_path / "t.jsonl", private_cache, labels=("is *",))
+    assert read(found)[-1] == ("is b",)
+
+
+def test_other_tables_in_an_archive_are_not_taken_for_that_of_the_images(
+    tmp_path: Path, private_cache: Path
+) -> None:
+    write_table(tmp_path / "d", "path,has a,has b\n0.png,1,0\n1.png,0,1\n")
+    (tmp_path / "d" / "sizes.csv").write_text("path,width\n0.png,8\n")
+    found = listed(zipped(tmp_path / "d", tmp_path / "d.zip"), private_cache, labels=("has *",))
+    assert read(found) == [("has a",), ("has b",)]
+
+
+def test_many_rare_classes_are_no_values_where_most_images_have_others_too() -> None:
+    labels = np.zeros((100, 82), np.uint8)
+    labels[:50, 0] = labels[50:, 1] = 1
+    labels[np.arange(80) // 4, 2 + np.arange(80)] = 1
+    assert len(cut(index_of(labels), seed=0).train) >= 70
+    labels[:, :2] = 0
+    labels[np.arange(80), 2 + np.arange(80)] = 1
+    labels[20:, 2 : 2 + 80] = np.eye(80, dtype=np.uint8)
+    labels[:20] = 0
+    with pytest.raises(DataError, match="80 of 100 images have a label of their own"):
+        cut(index_of(labels), seed=0)
+
+
+def test_one_class_alone_may_be_a_label_column(tmp_path: Path, private_cache: Path) -> None:
+    table = write_table(tmp_path, "path,mould\n0.png,1\n1.png,0\n2.png,1\n3.png,0")
+    with pytest.raises(DataError, match="whether images have it may be a --label-column"):
+        cut(read_index(listed(table, private_cache, labels=("mould",))), seed=0)
+
+
 def index_of(labels: np.ndarray, groups: np.ndarray | None = None) -> DataIndex:
     """Different images with these labels, uint8 (images, classes)."""
     images = len(labels)
@@ -177,7 +255,8 @@ def test_a_class_without_training_images_goes_and_its_images_stay(tmp_path: Path
     found = prepare(check({"label_separator": "|", "keep_copies": True}, table))
     assert found.multi_label
     assert found.class_names == ("a", "b")
-    assert [item.name for item in found.left_out] == ["rare"]
+    [left] = found.left_out
+    assert (left.name, left.reason) == ("rare", "no training image has this class")
     assert found.test.count == 1
     assert found.class_counts == {"train": (5, 4), "validation": (0, 1), "test": (1, 0)}
     rows = found.rows_arrays()

@@ -54,7 +54,7 @@ def test_scores_are_those_of_scikit_learn_at_the_thresholds() -> None:
     assert apple["support"] == LABELS[:, 0].sum()
     assert apple["precision"] == pytest.approx(known.precision_score(LABELS[:, 0], said[:, 0]))
     assert apple["recall_low"] < apple["recall"] <= apple["recall_high"]
-    assert apple["threshold"] == pytest.approx(thresholds[0], abs=1e-6)
+    assert apple["threshold"] == found["thresholds"][0] == thresholds[0]
     never = found["per_class"][2]
     assert (never["recall"], never["average_precision"]) == (None, None)
     assert (found["baseline"], found["baseline_class"]) == (

@@ -152,6 +152,14 @@ def test_parity_allows_rounding_and_no_more() -> None:
         check_parity(Path("x"), one + 1.1 * TOLERANCE, one)
 
 
+@pytest.mark.parametrize("thresholds", [[], [0.5], "", 0, {"a": 1}, ["x", "y", "z"], None])
+def test_odd_thresholds_are_refused(exported: Exported, thresholds: object, tmp_path: Path) -> None:
+    content = json.dumps({"class_names": CLASSES, "thresholds": thresholds}).encode()
+    path = changed(exported.path, tmp_path / "m.keras", automl_img__json=content)
+    with pytest.raises(ExportError, match="cannot be loaded"):
+        load_keras(path)
+
+
 def test_a_model_put_together_wrong_is_refused(
     exported: Exported, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

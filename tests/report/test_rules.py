@@ -50,6 +50,34 @@ def test_the_baseline_must_be_beaten_by_two_standard_errors(
     assert found.level == level
 
 
+@pytest.mark.parametrize(("least", "level"), [(0.04, "check"), (0.3, "good")])
+def test_of_several_classes_a_random_order_is_the_baseline(
+    card: Card, least: float, level: str
+) -> None:
+    """Thresholds for F1 cost exact matches, so the most frequent set may have more of these."""
+    per_class = [{"name": name, "support": 45, "recall": 0.5} for name in "ab"]
+    found = rules.baseline(
+        with_test(
+            card,
+            *(0.3, 1000),
+            baseline=0.527,
+            classes=["a", "b"],
+            thresholds=[0.1, 0.2],
+            per_class=per_class,
+            mean_average_precision_interval=[least, 0.5],
+        )
+    )
+    assert found
+    assert found.level == level
+    assert "0.045" in found.text
+
+
+def test_of_several_classes_validation_and_test_accuracy_are_not_compared(card: Card) -> None:
+    assert rules.optimism(with_test(card, 0.1, 1000)) is not None
+    several = with_test(card, 0.1, 1000, classes=["a"], thresholds=[0.1])
+    assert rules.optimism(several) is None
+
+
 @pytest.mark.parametrize(
     ("images", "half"), [(100, "0.060"), (500, "0.026"), (2_000, None), (10_000, None)]
 )

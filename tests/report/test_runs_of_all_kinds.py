@@ -59,6 +59,39 @@ def test_coarser_classes_have_a_section_of_their_own(tmp_path: Path) -> None:
     assert "were given one of the right coarser class" in text
 
 
+@pytest.mark.parametrize(
+    "thresholds", [[0.5], ["x", 0, 0, 0], {"a": 1}, [[0.5]] * 4, 3, [], "", [float("inf")] * 4]
+)
+def test_odd_thresholds_are_told_and_no_error(thresholds: object, tmp_path: Path) -> None:
+    run = golden_run(tmp_path, classes=4)
+    run.write_json("test.json", {**(run.read_json("test.json") or {}), "thresholds": thresholds})
+    text = Page.of(write_report(run, strict=True)).text
+    assert "test.json could not be read" in text
+
+
+def test_text_for_labels_is_told_and_no_error(tmp_path: Path) -> None:
+    run = golden_run(tmp_path, classes=4)
+    predictions = run.read_predictions("test")
+    assert predictions is not None
+    odd = np.full(predictions.probabilities.shape, "1")
+    run.write_predictions("test", dataclasses.replace(predictions, labels=odd))
+    assert "do not fit together" in Page.of(write_report(run, strict=True)).text
+
+
+def test_labels_and_thresholds_that_do_not_fit_are_told(tmp_path: Path) -> None:
+    run = golden_run(tmp_path, classes=4)
+    predictions = run.read_predictions("test")
+    assert predictions is not None
+    sets = np.zeros((len(predictions.labels), 3), np.uint8)
+    shorter = dataclasses.replace(
+        predictions, labels=sets, probabilities=predictions.probabilities[:, :3]
+    )
+    run.write_predictions("test", shorter)
+    run.write_json("test.json", {**(run.read_json("test.json") or {}), "thresholds": [0.5] * 4})
+    text = Page.of(write_report(run)).text
+    assert "thumbnails could not be read" in text
+
+
 @pytest.mark.parametrize("shape", [(240, 9), (240, 4, 1), (7,)])
 def test_labels_that_do_not_fit_are_told_and_left_out(
     shape: tuple[int, ...], tmp_path: Path

@@ -113,6 +113,13 @@ class TestSeveralClasses:
         assert others
         assert all(card.true(row) == card.said(row) for row in others)
 
+    def test_its_best_trial_can_be_trained_again_and_its_budget_extended(self, run: Run) -> None:
+        found = api.reproduce(run.path)
+        assert found.holds
+        again = api.resume(run.path, budget="+1")
+        assert len([trial for trial in again.trials() if trial.origin != "repeat"]) == 4
+        assert again.info["status"] == "finished"
+
     def test_the_split_names_all_classes_of_an_image(self, run: Run) -> None:
         lines = (run.path / "split.csv").read_text().splitlines()
         assert len(lines) == 241

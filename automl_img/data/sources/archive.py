@@ -34,7 +34,7 @@ from automl_img.data.listing import (
 )
 from automl_img.data.sources.folder import descend, is_table_name, list_folder
 from automl_img.data.sources.table import header_of, list_table
-from automl_img.data.tables import find_columns
+from automl_img.data.tables import find_columns, find_label_columns
 from automl_img.data.unpacking import check_bounds
 from automl_img.errors import DataError, SettingsError
 from automl_img.events import Listener, Phase
@@ -98,7 +98,9 @@ def _list(files: Path, columns: Columns, archive: Path, cache: Path, listener: L
 
 def _fits(table: Path, columns: Columns) -> bool:
     try:
-        find_columns(header_of(table), columns, table)
+        header = header_of(table)
+        find_columns(header, columns, table)
+        find_label_columns(header, columns, table)
     except SettingsError:
         return False
     return True

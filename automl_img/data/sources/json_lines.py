@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from automl_img.data.listing import Columns, Listing, is_hidden, typed_path
+from automl_img.data.rows import Rows
 from automl_img.data.tables import (
     SEVERAL,
-    Rows,
     as_text,
     classes_said,
     find_columns,
@@ -58,15 +58,16 @@ def list_lines(
     folder: str | None = None,
 ) -> Listing:
     """The images that ``table`` names, relative to its folder or to the URL ``folder``."""
-    first = itertools.islice(_objects(table), _HEADER_LINES)
+    # Of columns of classes any may stand in one object alone.
+    first = itertools.islice(_objects(table), None if columns.labels else _HEADER_LINES)
     header = list(dict.fromkeys(key for each in first for key in each))
     at = find_columns(header, columns, table)
     names = {what: None if place is None else header[place] for what, place in at.items()}
     classes = find_label_columns(header, columns, table)
     separator = columns.separator
-    if classes or _are_lists(table, names["label"]):
+    if classes or (separator is None and _are_lists(table, names["label"])):
         separator = SEVERAL
-    rows = Rows(table, names["split"], names["group"] is not None, separator)
+    rows = Rows(table, names["split"], names["group"] is not None, separator, classes)
     for each in _objects(table):
         typed, label, *others = (as_text(each.get(name)) if name else "" for name in names.values())
         if classes:

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from automl_img.data.listing import Columns, Listing, typed_path
+from automl_img.data.rows import Rows
 from automl_img.data.sources.folder import is_table_name
 from automl_img.data.tables import (
     SEVERAL,
-    Rows,
     classes_said,
     find_columns,
     find_image,
@@ -66,7 +66,7 @@ def list_table(
     places = [header.index(name) for name in classes]
     split_column = None if at["split"] is None else header[at["split"]]
     separator = SEVERAL if classes else columns.separator
-    rows = Rows(table, split_column, at["group"] is not None, separator)
+    rows = Rows(table, split_column, at["group"] is not None, separator, classes)
     for line in lines[1:]:
         if any(cell.strip() for cell in line):
             typed, label, *others = (_cell(line, at[what]) for what in at)

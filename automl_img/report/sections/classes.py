@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from automl_img.report.blocks import Cell, Figure, Section, Skipped, Table
@@ -36,14 +35,20 @@ def build(card: Card) -> Section | Skipped:
     if not present:
         return Skipped(TITLE, "No class has test images.")
     drawn = present if len(present) <= MOST_DRAWN else present[:WORST] + present[-BEST:]
-    overall = card.test.accuracy if card.test else math.nan
+    # Of images with several classes the accuracy says something else than a recall.
+    several = card.test is None or card.test.thresholds is not None
+    overall = None if several or card.test is None else card.test.accuracy
     figure = _figure(present[0], drawn, overall, len(present), _table(rows))
     numbers = {"worst": present[0]["name"], "worst_recall": present[0]["recall"]}
     return Section(TITLE, "Where is it weak, and do we know that?", (figure,), numbers)
 
 
 def _figure(
-    worst: dict[str, Any], drawn: list[dict[str, Any]], overall: float, classes: int, table: Table
+    worst: dict[str, Any],
+    drawn: list[dict[str, Any]],
+    overall: float | None,
+    classes: int,
+    table: Table,
 ) -> Figure:
     drawn = drawn[::-1]
     places = list(range(len(drawn)))
@@ -88,12 +93,13 @@ def _figure(
     layout = {
         "xaxis": axis("share", range=[-0.02, 1.02], tickformat=".1f"),
         "yaxis": axis("", tickvals=places, ticktext=names, range=[-0.7, len(drawn) - 0.3]),
-        "shapes": [
-            {**line, "line": {"color": GREY, "dash": "dot", "width": 1.5}, "layer": "below"}
-        ],
+        "shapes": [{**line, "line": {"color": GREY, "dash": "dot", "width": 1.5}, "layer": "below"}]
+        if overall is not None
+        else [],
     }
     caption = "Recall: how many images of the class were recognised. Precision: how many images "
-    caption += "that were said to be of the class are. The dotted line is the accuracy over all. "
+    caption += "that were said to be of the class are. "
+    caption += "The dotted line is the accuracy over all. " if overall is not None else ""
     if len(drawn) < classes:
         caption += f"The {WORST} weakest and {BEST} strongest of {classes} classes. "
     caption += "Where intervals overlap widely, the order of classes may be chance."

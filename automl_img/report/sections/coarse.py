@@ -18,7 +18,7 @@ _SCORES = (
 def build(card: Card) -> Section | Skipped:
     values = card.test.values.get("coarse") if card.test else None
     if card.test is None or not values:
-        return Skipped(TITLE, "No coarser classes were named, see --coarse-column.")
+        return Skipped(TITLE, "No two coarser classes were named, see --coarse-column.")
     coarse = Scores.read(values)
     accuracy = f"{interval(coarse.interval)}, {coarse.correct:,} of {coarse.images:,} right"
     tiles = [Tile("Accuracy", coarse.accuracy, share(coarse.accuracy), accuracy)]

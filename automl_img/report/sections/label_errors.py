@@ -13,6 +13,8 @@ _LISTED = 50
 
 def build(card: Card) -> Section | Skipped:
     found = card.label_errors
+    if card.data.multi_label:
+        return Skipped(TITLE, "Wrong labels are not looked for where images have several classes.")
     if found is None:
         return Skipped(
             TITLE,
