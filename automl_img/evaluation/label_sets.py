@@ -16,32 +16,45 @@ from automl_img.metrics import roc_auc
 
 # Of the bootstrap, as many as so many ranked probabilities allow; with fewer there is no interval.
 _RESAMPLES, _FEWEST = 200, 40
+_FEWEST_IMAGES = 20
 _RANKED = 100_000_000
 
 
 def best_thresholds(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """From which probability on each class is said to be there, float32 (classes,) in [0, 1]: that
-    of the highest F1, between two probabilities that were given; 0.5 where no image has the class.
+    of the highest F1, between two probabilities that were given. Classes that fewer than 20 images
+    have share one, of the highest F1 over all of them: their own would follow chance. It is 0.5
+    where no image has any of them.
 
-    Source: the best threshold for F1 is found among the given scores; Z. C. Lipton et al., Optimal
+    Sources: the best threshold for F1 is found among the given scores; Z. C. Lipton et al., Optimal
     thresholding of classifiers to maximize F1 measure, ECML PKDD 2014,
-    https://arxiv.org/abs/1402.1892.
+    https://arxiv.org/abs/1402.1892. Those of rare classes overfit; Y. Yang, A study of thresholding
+    strategies for text categorization, SIGIR 2001, https://doi.org/10.1145/383952.383975.
 
     Args:
         labels: uint8 (images, classes), of images that were not trained on.
         probabilities: float (images, classes), finite.
     """
+    counts = labels.sum(axis=0)
+    rare = counts < _FEWEST_IMAGES
     found = np.full(labels.shape[1], label_scores.THRESHOLD, np.float32)
-    for label in np.flatnonzero(labels.sum(axis=0)).tolist():
-        order = np.argsort(-probabilities[:, label], kind="stable")
-        scores, mine = probabilities[order, label], labels[order, label] > 0
-        f1 = 2 * mine.cumsum() / (np.arange(1, len(mine) + 1) + mine.sum())
-        # Equal probabilities are not told apart by any threshold.
-        last_of_equals = np.append(scores[1:] < scores[:-1], True)
-        best = int(np.where(last_of_equals, f1, -1.0).argmax())
-        below = scores[best + 1] if best + 1 < len(scores) else 0.0
-        found[label] = (scores[best] + below) / 2
+    if counts[rare].any():
+        found[rare] = _best_threshold(labels[:, rare].ravel(), probabilities[:, rare].ravel())
+    for label in np.flatnonzero(~rare).tolist():
+        found[label] = _best_threshold(labels[:, label], probabilities[:, label])
     return found
+
+
+def _best_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """That of the highest F1; both (images,), one of the labels at least is 1."""
+    order = np.argsort(-probabilities, kind="stable")
+    scores, mine = probabilities[order], labels[order] > 0
+    f1 = 2 * mine.cumsum() / (np.arange(1, len(mine) + 1) + mine.sum())
+    # Equal probabilities are not told apart by any threshold.
+    last_of_equals = np.append(scores[1:] < scores[:-1], True)
+    best = int(np.where(last_of_equals, f1, -1.0).argmax())
+    below = scores[best + 1] if best + 1 < len(scores) else 0.0
+    return float(scores[best] + below) / 2
 
 
 def score_sets(

@@ -39,7 +39,8 @@ class Verdict:
         aim: what the search aimed at, where that is not the accuracy, and its value on the test
             images, as a phrase; else empty.
         several: whether images may have several classes: then the accuracy is the share of which
-            all are said right.
+            all are said right, and comes second.
+        order: the mean average precision then, on test images; else None.
         epochs_run, epochs_full: epochs trained, and epochs had no rung stopped a trial.
     """
 
@@ -55,6 +56,7 @@ class Verdict:
     epochs_full: int | None
     aim: str = ""
     several: bool = False
+    order: float | None = None
 
     @property
     def line(self) -> str:
@@ -66,9 +68,12 @@ class Verdict:
             known.append(f"95 % interval {self.low:.3f}-{self.high:.3f}")
         if self.images:
             known.append(counted(self.images, "image"))
-        text = f"{self.kind.capitalize()} accuracy {self.accuracy:.3f}"
-        text += " for all classes of an image" if self.several else ""
-        text += f" ({', '.join(known)})" if known else ""
+        about = f" ({', '.join(known)})" if known else ""
+        if self.several:
+            first = f"{self.aim}, accuracy" if self.aim else "accuracy"
+            text = f"{first} for all classes of an image {self.accuracy:.3f}{about}"
+            return f"{self.kind.capitalize()} {text}"
+        text = f"{self.kind.capitalize()} accuracy {self.accuracy:.3f}{about}"
         return f"{text}, {self.aim}" if self.aim else text
 
 
@@ -82,8 +87,12 @@ def verdict(card: Card) -> Verdict:
         accuracy, images = card.test.accuracy, card.test.images
         aim = _aim(card.search.measure.removeprefix("validation "), card.test.values)
         several = card.test.thresholds is not None
+        order = card.test.number("mean_average_precision") if several else None
         return Verdict(
-            "test", accuracy, low, high, images, winner, effort, "", run, full, aim, several
+            *("test", accuracy, low, high, images, winner, effort, "", run, full),
+            aim=aim,
+            several=several,
+            order=order,
         )
     best = card.best_trial
     if best is None:

@@ -19,21 +19,28 @@ PROBABILITIES = (0.3 * LABELS + 0.6 * RNG.random((120, 3))).astype(np.float32)
 
 def test_no_other_threshold_has_a_higher_f1() -> None:
     found = best_thresholds(LABELS, PROBABILITIES)
-    for label in range(2):
-        mine, scores = LABELS[:, label], PROBABILITIES[:, label]
-        best = max(known.f1_score(mine, scores >= value) for value in scores)
-        assert known.f1_score(mine, scores >= found[label]) == pytest.approx(best)
-    assert found[2] == 0.5, "of a class without images nothing is known"
+    mine, scores = LABELS[:, 0], PROBABILITIES[:, 0]
+    best = max(known.f1_score(mine, scores >= value) for value in scores)
+    assert known.f1_score(mine, scores >= found[0]) == pytest.approx(best)
+
+
+def test_rare_classes_share_a_threshold_the_one_of_the_highest_f1_over_all_of_them() -> None:
+    assert 0 < LABELS[:, 1].sum() < 20
+    found = best_thresholds(LABELS, PROBABILITIES)
+    assert found[1] == found[2]
+    mine, scores = LABELS[:, 1:].ravel(), PROBABILITIES[:, 1:].ravel()
+    best = max(known.f1_score(mine, scores >= value) for value in scores)
+    assert known.f1_score(mine, scores >= found[1]) == pytest.approx(best)
+    nobody = best_thresholds(np.zeros((5, 2), np.uint8), np.zeros((5, 2)))
+    assert nobody.tolist() == [0.5, 0.5]
 
 
 def test_thresholds_lie_between_probabilities_and_tell_no_equals_apart() -> None:
-    labels = np.array([[1], [0], [1], [0], [0]], np.uint8)
-    assert best_thresholds(labels, np.array([[0.9], [0.9], [0.9], [0.3], [0.1]])) == pytest.approx(
-        [0.6]
-    )
-    assert best_thresholds(np.ones((2, 1), np.uint8), np.array([[0.4], [0.2]])) == pytest.approx(
-        [0.1]
-    )
+    labels = np.array([[1], [0], [1], [0], [0]] * 20, np.uint8)
+    scores = np.array([[0.9], [0.9], [0.9], [0.3], [0.1]] * 20)
+    assert best_thresholds(labels, scores) == pytest.approx([0.6])
+    every = np.ones((20, 1), np.uint8), np.array([[0.4], [0.2]] * 10)
+    assert best_thresholds(*every) == pytest.approx([0.1])
 
 
 def test_scores_are_those_of_scikit_learn_at_the_thresholds() -> None:
