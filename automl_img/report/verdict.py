@@ -107,7 +107,7 @@ def verdict(card: Card) -> Verdict:
         f"best of {counted(len(card.usable), 'trial')}, so it is optimistic."
     )
     several, reached_there = card.data.multi_label, reached(best)
-    measure = card.search.measure
+    measure = card.search.measure.removeprefix("validation ")
     aim = f"{measure} {reached_there:.3f}" if reached_there != accuracy else ""
     return Verdict(
         *("validation", accuracy, least, most, count, winner, effort, caution, run, full),
