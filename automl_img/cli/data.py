@@ -48,6 +48,7 @@ def check(
     label_column: _Column = None,
     label_columns: _Several = None,
     label_separator: _Separator = None,
+    coarse_column: _Column = None,
     split_column: _Column = None,
     group_column: _Groups = None,
     seed: Annotated[int, typer.Option(help="Of the splits.")] = 0,
@@ -61,6 +62,7 @@ def check(
 
     columns = {"path_column": path_column, "label_column": label_column}
     columns |= {"label_columns": label_columns, "label_separator": label_separator}
+    columns |= {"coarse_column": coarse_column}
     columns |= {"split_column": split_column, "group_column": group_column}
     asked = {**columns, "limit_per_class": limit_per_class}
     try:
