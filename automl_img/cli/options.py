@@ -46,7 +46,7 @@ def _search_options(
     data: Annotated[
         str | None,
         typer.Argument(
-            help="A folder of class folders, a table, a zip or tar, or a built-in name."
+            help="A folder of class folders, a table, a zip or tar, a URL, or a built-in name."
         ),
     ] = None,
     budget: Annotated[
@@ -124,8 +124,9 @@ def _search_options(
         str | None,
         typer.Option(
             help="What trials are compared by: val_accuracy, val_balanced_accuracy, val_macro_f1, "
-            "val_auc or val_loss; with latency, size or params a trade-off: val_accuracy,latency. "
-            "[default: val_balanced_accuracy with rare classes, else val_accuracy]",
+            "val_auc or val_loss, of several classes an image also val_map and val_jaccard; with "
+            "latency, size or params a trade-off: val_accuracy,latency. [default: "
+            "val_balanced_accuracy with rare classes, val_map with several, else val_accuracy]",
             rich_help_panel=_MODEL,
         ),
     ] = None,

@@ -54,8 +54,11 @@ def _say_result(verdict: Any, run: Any) -> None:
     if run.model.exists():
         say(f"Model:   {_short(run.model)}")
     if together := run.read_json("ensemble.json"):
-        members, accuracy = len(together["members"]), together["test"]["accuracy"]
-        say(f"Ensemble: test accuracy {accuracy:.3f} with {members} models: {_short(run.ensemble)}")
+        members, test = len(together["members"]), together["test"]
+        score = f"accuracy {test['accuracy']:.3f}"
+        if test.get("mean_average_precision") is not None:
+            score = f"mean average precision {test['mean_average_precision']:.3f}"
+        say(f"Ensemble: test {score} with {members} models: {_short(run.ensemble)}")
 
 
 def _short(path: Path) -> str:

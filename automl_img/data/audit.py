@@ -40,7 +40,7 @@ class Finding:
 
     Attributes:
         kind: "unusable", "copies across parts", "conflicting labels", "copies", "unreadable",
-            "flat", "dark", "blurred", "tiny classes" or "imbalance".
+            "flat", "dark", "blurred", "tiny classes", "untrained classes" or "imbalance".
         severity: "error" spoils the figures of a search, "warning" may, "note" should be known.
         sentence: what it is, and what a search does about it.
         groups: rows of the images that show it, those that belong together in one tuple; the first
@@ -205,6 +205,15 @@ class Audit:
                 f"{_count(tiny, 'class')} {_has(tiny)} fewer than {TINY_CLASS} images "
                 f"({as_sentence(tiny)}): what is measured of them is mostly chance",
             )
+        trained = label_sets.count(index.labels[self.split.train], len(names))
+        untrained = [names[label] for label in np.flatnonzero(trained == 0).tolist()]
+        if untrained and self.unusable is None:
+            yield Finding(
+                "untrained classes",
+                "warning",
+                f"{_count(untrained, 'class')} {_has(untrained)} no training image "
+                f"({as_sentence(untrained)}); a search leaves {_it(untrained)} out",
+            )
         most, least = int(counts.argmax()), int(counts.argmin())
         if imbalanced(counts) and not label_sets.are_sets(index.labels):
             yield Finding(
@@ -279,3 +288,7 @@ def _is(items: Sequence[object]) -> str:
 
 def _has(items: Sequence[object] | Ints) -> str:
     return "has" if len(items) == 1 else "have"
+
+
+def _it(items: Sequence[object]) -> str:
+    return "it" if len(items) == 1 else "them"

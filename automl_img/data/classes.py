@@ -13,13 +13,22 @@ from automl_img.labels import Ints, Labels
 
 
 def labels_of(listing: Listing, rows: list[int]) -> tuple[Labels, tuple[str, ...]]:
-    """The labels of ``rows``, and the names of their classes."""
+    """The labels of ``rows``, and the names of their classes.
+
+    Raises:
+        DataError: there is no class.
+    """
     texts = [listing.labels[row] for row in rows]
     separator = listing.separator
     # Images share few different labels, so each is taken apart once.
     parts = {text: text.split(separator) if separator and text else [text] for text in set(texts)}
     names = {name for each in parts.values() for name in each}
     class_names = sorted(names - {""} if separator else names, key=natural)
+    if not class_names:
+        raise DataError(
+            f"labels of {listing.name} must name classes, but all are empty; name their column "
+            "with --label-column or --label-columns"
+        )
     place = {name: at for at, name in enumerate(class_names)}
     if separator is None:
         return np.array([place[text] for text in texts], dtype=np.int64), tuple(class_names)

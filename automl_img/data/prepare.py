@@ -257,6 +257,11 @@ def _notices(listing: Listing, index: DataIndex, split: Split) -> tuple[str, ...
             f"{len(classes):,} class{'es' if len(classes) > 1 else ''} without any training image "
             f"left out: {as_sentence(classes)}"
         )
+    if label_sets.are_sets(index.labels) and index.labels.sum(axis=1).max(initial=0) < 2:
+        notices.append(
+            "no image has more than one class, though each may have several: does the separator "
+            "stand in the labels?"
+        )
     if repeated := splits.seen_in_training(index, split):
         notices.append(
             f"{repeated:,} validation or test images are identical to a training image, which "

@@ -71,6 +71,7 @@ def find_columns(header: Sequence[str], columns: Columns, table: Path) -> dict[s
             raise SettingsError(
                 f"{table.name} must have a column of {what}s, but its columns are "
                 f"{as_sentence(header, 20)}; name it with --{what}-column"
+                + (", or columns of 1 and 0 with --label-columns" if what == "label" else "")
             )
     return at
 

@@ -24,6 +24,7 @@ class Prediction:
         probability: of that class, in [0, 1]; of several that of the least probable one, None
             without any.
         probabilities: of every class, by name.
+        labels: the classes that the image is said to have, one or several or none.
         error: why the image cannot be used, else None.
     """
 
@@ -32,6 +33,7 @@ class Prediction:
     probability: float | None
     probabilities: dict[str, float]
     error: str | None = None
+    labels: tuple[str, ...] = ()
 
 
 def predict_files(model: Path, paths: Sequence[Path]) -> list[Prediction]:
@@ -51,9 +53,9 @@ def predict_files(model: Path, paths: Sequence[Path]) -> list[Prediction]:
         row = exported.predict(pixels[np.newaxis])[0]
         each = dict(zip(exported.class_names, map(float, row), strict=True))
         said = _said(exported, row)
-        label = "|".join(exported.class_names[place] for place in said)
+        labels = tuple(exported.class_names[place] for place in said)
         least = min((float(row[place]) for place in said), default=None)
-        found.append(Prediction(str(path), label, least, each))
+        found.append(Prediction(str(path), "|".join(labels), least, each, labels=labels))
     return found
 
 

@@ -56,7 +56,12 @@ class _Searcher(Searcher):  # type: ignore[misc]
             raise self.failure
         if self._conductor.alone is not self._alone:
             return Searcher.FINISHED
-        spec = self._conductor.next(trial_id)
+        try:
+            spec = self._conductor.next(trial_id)
+        except SearchError as error:
+            # Another Tuner would come to the same end.
+            self.failure = error
+            return Searcher.FINISHED
         if spec is None:
             # After None Tune asks again with each event; what is running gives some.
             return Searcher.FINISHED if self._conductor.over else None
@@ -166,6 +171,8 @@ def _run(conductor: Conductor, run: Run, resources: Resources, alone: bool) -> s
         tuner.fit()
         if searcher.failure is not None:
             raise searcher.failure
+    except SearchError:
+        raise
     except Exception as error:
         if disk_is_full(error):
             raise

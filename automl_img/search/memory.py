@@ -32,6 +32,7 @@ class MemoryBounds:
         held: int,
         graph_of: Callable[[Params], str],
         estimate: Callable[[Params], Footprint],
+        images: int,
     ) -> None:
         """
         Args:
@@ -39,11 +40,13 @@ class MemoryBounds:
             held: what of it a process holds before it trains.
             graph_of: the signature of the graph that a trial needs.
             estimate: what a network takes that nobody has built yet.
+            images: for training; no batch has more.
         """
         self._held = held
         self._room = max(share - held, int(_LEAST_PART * share))
         self._graph_of = graph_of
         self._estimate = estimate
+        self._images = images
         self._known: dict[str, Footprint] = {}
         # What was really held, as a part of what was estimated, by backbone.
         self._measured: dict[str, float] = {}
@@ -68,12 +71,15 @@ class MemoryBounds:
         allowance = self.allowance(params)
         if not allowance:
             return None
-        needs = self._footprint(params).of(int(params["batch_size"]))
+        needs = self._footprint(params).of(self._batch(params))
         return too_large(needs, allowance) if needs > allowance else None
 
     def estimated(self, params: Params) -> dict[str, float]:
         """See ``automl_img.trials.TrialRecord.memory``."""
         return dataclasses.asdict(self._footprint(params))
+
+    def _batch(self, params: Params) -> int:
+        return min(int(params["batch_size"]), self._images)
 
     def _footprint(self, params: Params) -> Footprint:
         return self._known.get(self._graph_of(params)) or self._estimate(params)
@@ -85,7 +91,7 @@ class MemoryBounds:
             return
         known = Footprint(int(facts["fixed_bytes"]), int(facts["image_bytes"]))
         self._known[self._graph_of(params)] = known
-        backbone, estimated = str(params["backbone"]), known.of(int(params["batch_size"]))
+        backbone, estimated = str(params["backbone"]), known.of(self._batch(params))
         if estimated > _TELLING_BYTES:
             # A process that trained another trial before has some of the memory already, so the
             # largest counts; what libraries take once makes it too large.
@@ -99,7 +105,7 @@ class MemoryBounds:
         if not facts:
             return
         backbone = str(params["backbone"])
-        estimated = self._known[self._graph_of(params)].of(int(params["batch_size"]))
+        estimated = self._known[self._graph_of(params)].of(self._batch(params))
         if record.stop_reason == "out of memory":
             self._failed.setdefault(backbone, []).append(estimated)
         elif record.epochs:

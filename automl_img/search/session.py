@@ -185,6 +185,7 @@ class Session:
             self.resources.held_bytes,
             self.specs.graph,
             self.specs.footprint,
+            len(self.prepared.split.train),
         )
         self._restore(proposals, memory)
         repeats = Repeats(

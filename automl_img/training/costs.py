@@ -107,7 +107,8 @@ class Footprint:
 
 
 def estimate(params: Params, image_size: int, channels: int, precision: str) -> Footprint:
-    """The footprint of a network that nobody has built yet, rather less than it is.
+    """The footprint of a network that nobody has built yet, rather less than it is (of Inception on
+    small images a quarter more).
 
     Args:
         params: of a trial.

@@ -42,7 +42,7 @@ def _footprint(model: TrainingModel) -> Footprint:
 def takes_much(spec: TrialSpec, model: TrainingModel) -> bool:
     """Whether training ``model`` needs so much of what the trial may take that it is to be told
     before it begins."""
-    needs = _known_footprint(spec, model).of(int(spec.params["batch_size"]))
+    needs = _known_footprint(spec, model).of(_batch(spec))
     return bool(spec.memory_bytes) and needs > _MUCH * spec.memory_bytes
 
 
@@ -60,7 +60,7 @@ def check_fits(model: TrainingModel, spec: TrialSpec) -> None:
         TooLarge: training ``model`` would need more memory than the trial may take.
     """
     needs, most = footprint(model), spec.memory_bytes
-    size = needs.of(int(spec.params["batch_size"]))
+    size = needs.of(_batch(spec))
     if most and size > most:
         raise TooLarge(too_large(size, most), dataclasses.asdict(needs))
 
@@ -68,6 +68,11 @@ def check_fits(model: TrainingModel, spec: TrialSpec) -> None:
 def _known_footprint(spec: TrialSpec, model: TrainingModel) -> Footprint:
     """Of the whole network, whatever of it ``model`` is."""
     return _whole_footprint(spec) if _is_head_alone(spec, model) else footprint(model)
+
+
+def _batch(spec: TrialSpec) -> int:
+    """Images of a step: all of them where they are fewer than a batch."""
+    return min(int(spec.params["batch_size"]), sum(map(len, TrialImages(spec).parts)))
 
 
 def _is_head_alone(spec: TrialSpec, model: TrainingModel) -> bool:

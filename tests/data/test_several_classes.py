@@ -173,6 +173,32 @@ def test_many_rare_classes_are_no_values_where_most_images_have_others_too() -> 
         cut(index_of(labels), seed=0)
 
 
+def test_labels_that_are_all_empty_name_no_class(tmp_path: Path, private_cache: Path) -> None:
+    table = write_table(tmp_path, "path,label\n0.png,\n1.png,\n")
+    with pytest.raises(DataError, match="must name classes, but all are empty"):
+        read_index(listed(table, private_cache, separator="|"))
+
+
+def test_a_separator_that_never_occurs_is_told(tmp_path: Path) -> None:
+    lines = [f"{at}.png,{'a b' if at % 2 else 'c'}" for at in range(30)]
+    table = write_table(tmp_path, "path,label\n" + "\n".join(lines), images=30)
+    found = prepare(check({"label_separator": "|", "keep_copies": True}, table))
+    assert any("does the separator stand in the labels" in notice for notice in found.notices)
+    found = prepare(check({"label_separator": " ", "keep_copies": True}, table))
+    assert not any("separator" in notice for notice in found.notices)
+
+
+def test_an_audit_names_classes_that_no_training_image_has(tmp_path: Path) -> None:
+    lines = [f"{at}.png,{'ab'[at % 2]},{'train' if at < 20 else 'val'}" for at in range(24)]
+    lines += ["24.png,rare,test", "25.png,a,test"]
+    table = write_table(tmp_path, "path,label,split\n" + "\n".join(lines), images=26)
+    found = {each.kind: each.sentence for each in audit(check({}, table)).findings}
+    assert (
+        "1 class has no training image ('rare'); a search leaves it out"
+        in (found["untrained classes"])
+    )
+
+
 def test_one_class_alone_may_be_a_label_column(tmp_path: Path, private_cache: Path) -> None:
     table = write_table(tmp_path, "path,mould\n0.png,1\n1.png,0\n2.png,1\n3.png,0")
     with pytest.raises(DataError, match="whether images have it may be a --label-column"):

@@ -135,7 +135,7 @@ class Search:
             self.spending,
             self.events.append,
         )
-        self.memory = MemoryBounds(memory, 0, graph_of, lambda params: Footprint(0, 0))
+        self.memory = MemoryBounds(memory, 0, graph_of, lambda params: Footprint(0, 0), 10**6)
         self.last = Last()
         self.conductor = Conductor(
             self.run,

@@ -22,7 +22,15 @@ def bounds(share: int = 4 * GB) -> MemoryBounds:
     def estimate(params: Params) -> Footprint:
         return Footprint(10**6, 10**8 if params["backbone"] == "vgg16" else 10**6)
 
-    return MemoryBounds(share, GB, lambda params: str(params["cnn.depth"]), estimate)
+    return MemoryBounds(share, GB, lambda params: str(params["cnn.depth"]), estimate, 10**6)
+
+
+def test_a_batch_has_at_most_all_images() -> None:
+    memory = MemoryBounds(
+        4 * GB, GB, lambda params: "one", lambda params: Footprint(10**6, 10**6), images=1000
+    )
+    assert memory.refusal(params(1000)) is None
+    assert memory.refusal(params(1_000_000)) is None
 
 
 def params(batch: int, depth: int = 2, backbone: str = "cnn") -> Params:
@@ -117,8 +125,11 @@ def test_what_does_not_fit_is_not_trained_and_told_to_the_sampler_as_a_broken_co
         held: int,
         graph_of: Callable[[Params], str],
         estimate: Callable[[Params], Footprint],
+        images: int,
     ) -> MemoryBounds:
-        return MemoryBounds(40_000_000, 0, graph_of, estimate)
+        # Of the tiny network 8 images take 0.2 MB, and all 48 of them 1.3 MB.
+        assert images == 48
+        return MemoryBounds(500_000, 0, graph_of, estimate, images)
 
     monkeypatch.setattr(session, "MemoryBounds", small)
     said: list[Event] = []

@@ -92,6 +92,7 @@ class TestSeveralClasses:
         Image.fromarray(pixels).save(files[0])
         two, none = api.predict(str(run.path), files)
         assert two.label == "blue|red"
+        assert (two.labels, none.labels) == (("blue", "red"), ())
         assert two.probability == min(two.probabilities["blue"], two.probabilities["red"])
         assert sum(two.probabilities.values()) > 1.2
         assert (none.label, none.probability) == ("", None)

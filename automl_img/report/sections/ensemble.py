@@ -65,6 +65,15 @@ def _compared(card: Card) -> tuple[str, dict[str, object]]:
         f"It runs {many} for each image. Its members were chosen on the validation images, so what "
         "it reaches there proves nothing; model.keras is the winner, ensemble.keras the ensemble."
     )
+    order = ensemble.test.number("mean_average_precision")
+    if order is not None and card.test is not None:
+        of_winner = card.test.number("mean_average_precision")
+        numbers |= {"mean_average_precision": order}
+        return (
+            f"The mean average precision on the test images is {number(order)}, that of the winner "
+            f"{number(of_winner)}. {cost}",
+            numbers,
+        )
     if both[0] is None or both[1] is None or len(both[0].labels) != len(both[1].labels):
         return cost, numbers
     alone = right_ones(both[0], card.test)
