@@ -26,6 +26,8 @@ from automl_img.trials import Params, TrialSpec
 # Of steady steps, for each of two batch sizes.
 _SECONDS = 0.7
 _MOST_STEPS = 40
+# Seconds: what a step takes beyond that is no chance, and a plan should not take as long.
+_LONG = 10.0
 # As in ``trainer`` and in ``features``, whose batches are measured here.
 _VALIDATION_BATCH = 128
 _VALIDATION_FEATURES = 1024
@@ -116,8 +118,12 @@ def _forward(
 
 
 def _steady(spec: TrialSpec, steps: Steps, batches: Batches) -> float:
-    """Seconds of a step, the median of three times some; the first step is left out."""
-    one = min(_of_steps(spec, steps, batches, 1) for _ in range(2))
+    """Seconds of a step, the median of three times some; the first step is left out. A step that
+    takes long is measured once."""
+    one = _of_steps(spec, steps, batches, 1)
+    if one > _LONG:
+        return one
+    one = min(one, _of_steps(spec, steps, batches, 1))
     count = min(len(batches), _MOST_STEPS, max(1, round(_SECONDS / 3 / one)))
     return float(np.median([_of_steps(spec, steps, batches, count) for _ in range(3)]))
 

@@ -145,3 +145,18 @@ def test_of_kept_features_the_pass_through_the_frozen_part_is_told_apart(
     )
     assert images.forward_seconds == 0
     assert images.step_seconds > cost.step_seconds
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [(30.0, [1]), (0.01, [1, 1, 2, 2, 2])])
+def test_a_step_that_takes_long_is_measured_once(
+    seconds: float, steps: list[int], spec: TrialSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def timed(_spec: TrialSpec, _steps: object, _batches: object, count: int) -> float:
+        asked.append(count)
+        return seconds
+
+    monkeypatch.setattr(measure, "_of_steps", timed)
+    assert measure._steady(spec, None, range(2)) == seconds  # type: ignore[arg-type]
+    assert asked == steps
