@@ -11,6 +11,7 @@ from automl_img import label_scores
 from automl_img.errors import DataError
 from automl_img.evaluation.curves import curves
 from automl_img.evaluation.intervals import percentile_interval, wilson
+from automl_img.evaluation.scores import per_class
 from automl_img.labels import names as names_of
 from automl_img.metrics import roc_auc
 
@@ -168,22 +169,15 @@ def _per_class(
     labels: np.ndarray, probabilities: np.ndarray, names: Sequence[str], thresholds: np.ndarray
 ) -> list[dict[str, Any]]:
     said, mine = probabilities >= thresholds, labels > 0
-    hits, support, claimed = ((said & mine).sum(axis=0), mine.sum(axis=0), said.sum(axis=0))
+    support = mine.sum(axis=0)
     precisions = label_scores.average_precisions(np.nan_to_num(probabilities), labels)
-    rows = []
-    for i, name in enumerate(names):
-        low, high = wilson(int(hits[i]), int(support[i])) or (None, None)
-        rows.append(
-            {
-                "name": name,
-                "support": int(support[i]),
-                "precision": float(hits[i] / claimed[i]) if claimed[i] else None,
-                "recall": float(hits[i] / support[i]) if support[i] else None,
-                "f1": float(2 * hits[i] / (support[i] + claimed[i])) if support[i] else None,
-                "recall_low": low,
-                "recall_high": high,
-                "average_precision": float(precisions[i]) if support[i] else None,
-                "threshold": float(thresholds[i]),
-            }
+    return [
+        {
+            **row,
+            "average_precision": float(precisions[i]) if support[i] else None,
+            "threshold": float(thresholds[i]),
+        }
+        for i, row in enumerate(
+            per_class((said & mine).sum(axis=0), support, said.sum(axis=0), names)
         )
-    return rows
+    ]

@@ -149,7 +149,18 @@ def _baseline(confusion: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _per_class(confusion: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
-    hits, support, claimed = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    return per_class(np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0), names)
+
+
+def per_class(
+    hits: np.ndarray, support: np.ndarray, claimed: np.ndarray, names: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Precision, recall and F1 of each class, None where they are not defined.
+
+    Args:
+        hits, support, claimed: int (classes,): images that have a class and are said to, that have
+            it, and that are said to have it.
+    """
     rows = []
     for i, name in enumerate(names):
         low, high = wilson(int(hits[i]), int(support[i])) or (None, None)
