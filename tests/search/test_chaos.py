@@ -20,9 +20,8 @@ def struck(folder: Path, seed: int) -> Chaos:
     return chaos
 
 
+@pytest.mark.alone
 @pytest.mark.slow
-# Four minutes alone, and other tests run beside it.
-@pytest.mark.timeout(1800)
 def test_searches_that_are_killed_again_and_again_lose_nothing_and_repeat_nothing(
     tmp_path: Path,
 ) -> None:
