@@ -217,15 +217,15 @@ def read_index(
     good[list(found.reasons)] = False
     rows = np.flatnonzero(good).tolist()
     bad = [LeftOut(listing.names[row], found.reasons[row]) for row in sorted(found.reasons)]
-    labels, class_names = labels_of(listing, rows)
-    there = set(class_names)
-    lost = [class_left_out(name) for name in listing.classes if name not in there]
     images = (*listing.left_out, *bad)
     if not rows:
         raise DataError(
             f"{listing.name} must hold images that can be used, but not one of {len(images):,} can "
             f"be (first: {images[0].name!r}: {images[0].reason}); mend them, or give other data"
         )
+    labels, class_names = labels_of(listing, rows)
+    there = set(class_names)
+    lost = [class_left_out(name) for name in listing.classes if name not in there]
     return DataIndex(
         paths=tuple(listing.paths[row] for row in rows),
         names=tuple(listing.names[row] for row in rows),

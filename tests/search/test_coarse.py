@@ -24,8 +24,6 @@ def test_the_test_is_scored_at_the_level_of_coarser_classes_too(
     coarse = scores["coarse"]
     assert coarse["classes"] == ["cold", "warm"]
     assert coarse["images"] == scores["images"]
-    # A right class is of the right coarser one, but for images whose rest sums to more.
-    assert coarse["accuracy"] >= scores["accuracy"] - 0.2
     predictions = run.read_predictions("test")
     assert predictions is not None
     cold = predictions.probabilities[:, :2].sum(axis=1) > 0.5

@@ -87,7 +87,7 @@ def test_steps_are_in_bfloat16_only_where_every_gpu_is_made_for_it(
 
 
 @pytest.mark.parametrize(
-    ("flags", "of_cnn", "of_resnet"),
+    ("flags", "of_cnn", "of_mobilenet"),
     [
         ("flags\t\t: fpu avx512f avx512_bf16", "mixed_bfloat16", "float32"),
         ("flags\t\t: fpu amx_bf16 amx_tile", "mixed_bfloat16", "float32"),
@@ -96,7 +96,7 @@ def test_steps_are_in_bfloat16_only_where_every_gpu_is_made_for_it(
     ],
 )
 def test_on_a_cpu_plain_convolutions_train_in_bfloat16_where_it_is_made_for_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, of_cnn: str, of_resnet: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, of_cnn: str, of_mobilenet: str
 ) -> None:
     cores = f"processor\t: 0\nmodel name\t: Some CPU\n{flags}\n\nprocessor\t: 1\n"
     (tmp_path / "cpuinfo").write_text(cores)
@@ -104,7 +104,8 @@ def test_on_a_cpu_plain_convolutions_train_in_bfloat16_where_it_is_made_for_it(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     shared = share(None, None)
     assert shared.precision_of("cnn") == of_cnn
-    assert shared.precision_of("resnet50") == of_resnet
+    assert shared.precision_of("resnet50") == of_cnn
+    assert shared.precision_of("mobilenet_v2") == of_mobilenet
     assert describe_hardware(shared)["cpu"] == "Some CPU"
 
 
