@@ -17,6 +17,7 @@ from automl_img.metrics import roc_auc
 
 # Of the bootstrap, as many as so many ranked probabilities allow; with fewer there is no interval.
 _RESAMPLES, _FEWEST = 200, 40
+# Compared with 5 and 10 on one data set alone (docs/data.md).
 _FEWEST_IMAGES = 20
 _RANKED = 100_000_000
 

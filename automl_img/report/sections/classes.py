@@ -26,7 +26,7 @@ WORST, BEST = 20, 5
 
 def build(card: Card) -> Section | Skipped:
     rows = card.test.values.get("per_class") if card.test else None
-    if not rows:
+    if card.test is None or not rows:
         return Skipped(TITLE, "The run has no test result yet.")
     present = sorted(
         (row for row in rows if row.get("recall") is not None),
@@ -36,8 +36,7 @@ def build(card: Card) -> Section | Skipped:
         return Skipped(TITLE, "No class has test images.")
     drawn = present if len(present) <= MOST_DRAWN else present[:WORST] + present[-BEST:]
     # Of images with several classes the accuracy says something else than a recall.
-    several = card.test is None or card.test.thresholds is not None
-    overall = None if several or card.test is None else card.test.accuracy
+    overall = card.test.accuracy if card.test.thresholds is None else None
     figure = _figure(present[0], drawn, overall, len(present), _table(rows))
     numbers = {"worst": present[0]["name"], "worst_recall": present[0]["recall"]}
     return Section(TITLE, "Where is it weak, and do we know that?", (figure,), numbers)
