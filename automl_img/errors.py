@@ -4,6 +4,7 @@ AutomlImgError              one sentence: the rule, the value, what to do; exit 
 |- SettingsError            what was asked for cannot be done; nothing was started
 |  `- SpaceError            a hyperparameter, range or preset is not valid
 |- DataError                the images, labels or splits cannot be used
+|  `- Unreachable           a server does not answer; nothing is known to be wrong with its files
 |- WeightsError             pretrained weights cannot be had
 |- RunError                 a run folder is missing, taken or unreadable
 |- SearchError              the search ended without one usable trial
@@ -37,6 +38,10 @@ class SpaceError(SettingsError):
 
 class DataError(AutomlImgError):
     """The images, labels or splits cannot be used."""
+
+
+class Unreachable(DataError):
+    """A server does not answer; nothing is known to be wrong with its files."""
 
 
 class WeightsError(AutomlImgError):

@@ -23,6 +23,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from automl_img.data.origins import fetch_again
 from automl_img.errors import DataError
 
 # The decoders of FORMATS. Loaded here, as Pillow's own loading at the first image is not safe
@@ -71,14 +72,17 @@ class Header:
     digest: bytes
 
 
-def inspect(path: str | Path) -> Header:
-    """Read the file once, for its content's digest and its header.
+def inspect(source: str | Path | bytes) -> Header:
+    """Read a file once, for its content's digest and its header.
+
+    Args:
+        source: a path, or the bytes of a file.
 
     Raises:
         DataError: it cannot be read, is no image of a known format, or is larger than
             ``MAX_PIXELS``. The message is a short reason.
     """
-    data = read(path)
+    data = source if isinstance(source, bytes) else read(source)
     with _reasons():
         image = _open(data)
         width, height = image.size
@@ -123,13 +127,19 @@ def decode(source: str | Path | bytes, size: int, channels: int) -> npt.NDArray[
 
 
 def read(path: str | Path) -> bytes:
-    """The bytes of a file.
+    """The bytes of a file; one that came from a URL and has left the cache is fetched.
 
     Raises:
         DataError: it cannot be read; the message is a short reason.
+        Unreachable: its server does not answer; see ``automl_img.data.filesystems``.
     """
     try:
         return Path(path).read_bytes()
+    except FileNotFoundError as error:
+        found = fetch_again(path)
+        if found is None:
+            raise DataError(f"cannot be read: {error.strerror}") from None
+        return found
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}") from None
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from automl_img.data.cache import check_space
+from automl_img.data.cache import NoRoom, check_space
 from automl_img.data.filesystems import FileSystems, Refused, RemoteFile
 from automl_img.data.kept import BOUND_NAME, KeptFiles, bound, size_of
 from automl_img.data.urls import shown
 from automl_img.errors import DataError
-from automl_img.events import Listener, Phase, Progress
+from automl_img.events import Listener, Notice, Phase, Progress
 from automl_img.files import replacing
 
 _AT_ONCE = 16
@@ -57,26 +57,35 @@ class Downloads:
         self._data, self._listener = data, listener
 
     def fetch_urls(self, urls: Sequence[str]) -> Fetched:
-        """Fetch files that are named one by one; see ``fetch``."""
+        """Fetch images that are named one by one; see ``fetch``."""
         self._listener(Phase(f"asking for {len(urls):,} files of {shown(self._data)}"))
         found: list[RemoteFile] = []
         refused = self._each(urls, lambda url: found.append(self.server.file(url)))
-        fetched = self.fetch(found)
+        fetched = self.fetch(found, later=True)
         return Fetched(fetched.paths, {**refused, **fetched.refused})
 
-    def fetch(self, files: Sequence[RemoteFile]) -> Fetched:
+    def fetch(self, files: Sequence[RemoteFile], later: bool = False) -> Fetched:
         """Fetch what is not here yet.
+
+        Args:
+            later: they are images: where not all of them fit they are fetched as each is read
+                (``automl_img.data.origins``), and their paths are those of no file.
 
         Raises:
             DataError: they do not fit, no attempt at one succeeded, or the cache cannot be written.
         """
         places = {file.url: self._kept.place(file) for file in files}
         missing = {file.url: file for file in files if not self._kept.has(file)}
-        self._check_bound({file.url: file.size or 0 for file in files})
+        refused: dict[str, str] = {}
         try:
             # First, so that another process takes none of these for unused.
-            self._kept.note_use(self._data, places.values())
+            self._kept.note_use({places[file.url]: file for file in files})
+            self._check_bound({file.url: file.size or 0 for file in files})
             refused = self._fetch(missing, places) if missing else {}
+        except (_TooLarge, NoRoom) as error:
+            if not later:
+                raise
+            self._listener(Notice(_why_later(self._data, error)))
         except OSError as error:
             raise DataError(
                 f"the cache in {self._kept.root} must be writable, but {error.strerror or error}; "
@@ -157,11 +166,25 @@ class Downloads:
         if total > self._bound:
             raise self._too_large(f"{total / 1e9:,.3g} GB")
 
-    def _too_large(self, takes: str) -> DataError:
-        return DataError(
+    def _too_large(self, takes: str) -> _TooLarge:
+        return _TooLarge(
             f"downloads may take {self._bound / 1e9:,.3g} GB of the cache, but {shown(self._data)} "
             f"takes {takes}; set {BOUND_NAME} to more, or give a part of it"
         )
+
+
+class _TooLarge(DataError):
+    """More than the bound of the cache."""
+
+
+def _why_later(data: str, error: DataError) -> str:
+    why = "does not fit on the disk of the cache"
+    if isinstance(error, _TooLarge):
+        why = f"is larger than downloads may be in the cache ({bound() / 1e9:,.3g} GB)"
+    return (
+        f"{shown(data)} {why}, so its images are fetched anew whenever they are read, which is "
+        f"slower; a larger {BOUND_NAME}, or AUTOML_IMG_CACHE on a larger disk, helps"
+    )
 
 
 class _Meter:

@@ -14,7 +14,7 @@ from threading import Event, Lock
 from typing import Any, TypeVar
 
 from automl_img.data.urls import is_web, scheme_of, shown
-from automl_img.errors import DataError
+from automl_img.errors import DataError, Unreachable
 from automl_img.files import disk_is_full
 
 # Seconds before the second attempt, the third and the fourth, which is the last.
@@ -127,11 +127,24 @@ class FileSystems:
             told(0)
             callback = fsspec.callbacks.Callback(hooks={"told": hook})
             client.get_file(_path(file.url), str(target), callback=callback)
-            size = target.stat().st_size
-            if file.size is not None and size != file.size:
-                raise _OtherSize(f"{size:,} of {file.size:,} bytes came")
+            _check_size(file, target.stat().st_size)
 
         self._tried(file.url, get)
+
+    def content(self, file: RemoteFile) -> bytes:
+        """The bytes of ``file``.
+
+        Raises:
+            Unreachable: no attempt succeeded, or its size is not what was told.
+            DataError: see ``file``.
+        """
+
+        def get(client: Any) -> bytes:
+            found: bytes = client.cat_file(_path(file.url))
+            _check_size(file, len(found))
+            return found
+
+        return self._tried(file.url, get)
 
     def _tried(self, url: str, ask: Callable[[Any], T]) -> T:
         client, scheme = self._client(url), scheme_of(url)
@@ -150,7 +163,7 @@ class FileSystems:
                     raise Refused(url, reason, hint) from None
                 if wait is None:
                     attempts = f"{len(waits) + 1} attempts" if waits else "a minute of attempts"
-                    raise DataError(
+                    raise Unreachable(
                         f"{shown(url)} must be readable, but {attempts} failed ({reason}); try "
                         "again later, what was fetched is kept"
                     ) from None
@@ -168,6 +181,11 @@ class FileSystems:
 
 class _OtherSize(Exception):
     pass
+
+
+def _check_size(file: RemoteFile, size: int) -> None:
+    if file.size is not None and size != file.size:
+        raise _OtherSize(f"{size:,} of {file.size:,} bytes came")
 
 
 def _opened(url: str, scheme: str) -> Any:

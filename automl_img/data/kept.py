@@ -1,10 +1,4 @@
-"""Files that were fetched, in the cache up to a bound; the least recently used leave first.
-
-    remote/files/<key>          a file; its key is that of its URL and of what tells its content
-    remote/uses/<key>.txt       the files of a data set; its time is when that was used last
-
-The time of use is not that of the files, as a change of theirs would have their headers read anew.
-"""
+"""Files that were fetched, in the cache up to a bound; the least recently used leave first."""
 
 from __future__ import annotations
 
@@ -13,16 +7,16 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from automl_img.data.filesystems import RemoteFile
 from automl_img.data.listing import is_image_name
+from automl_img.data.origins import FILES, ROOT, Origins
 from automl_img.data.urls import file_name
 from automl_img.errors import SettingsError
-from automl_img.files import write_text
 
 # Bytes, unless the environment says otherwise.
 BOUND = 50 * 10**9
@@ -64,14 +58,15 @@ class KeptFiles:
         Args:
             cache: the root of the cache.
         """
-        self.root = cache / "remote"
+        self.root = cache / ROOT
+        self._origins = Origins(self.root)
 
     def place(self, file: RemoteFile) -> Path:
         """Where the file is, or is to be written; of what its server calls it only an ending or a
         plain name gets into that."""
         key = _key(f"{file.url}\0{file.identity}")
         stem, ending = os.path.splitext(file_name(file.url))
-        folder = self.root / "files" / key[:2]
+        folder = self.root / FILES / key[:2]
         if is_image_name(f"x{ending}"):
             return folder / f"{key[2:]}{ending.lower()}"
         # What is said of a table or an archive has its name.
@@ -83,14 +78,15 @@ class KeptFiles:
         found = size_of(self.place(file))
         return bool(file.identity) and found is not None and file.size in (None, found)
 
-    def note_use(self, data: str, places: Collection[Path]) -> None:
-        """Remember that the data set ``data`` has the files ``places``, and is used now.
+    def note_use(self, places: Mapping[Path, RemoteFile]) -> None:
+        """Remember that files are used now, by the places where they are or will be.
 
         Raises:
             OSError: the cache cannot be written.
         """
-        names = sorted(place.relative_to(self.root).as_posix() for place in places)
-        write_text(self.root / "uses" / f"{_key(data)}.txt", "\n".join(names))
+        self._origins.note(
+            (place.relative_to(self.root).as_posix(), file) for place, file in places.items()
+        )
 
     def make_room(self, needed: int, ours: Collection[Path], most: int) -> None:
         """Remove what was not used for longest, until ``needed`` bytes more are within the bound
@@ -115,8 +111,8 @@ class KeptFiles:
                     each.path.parent.rmdir()
 
     def _files(self) -> Iterator[_Kept]:
-        used = self._used()
-        for path in (self.root / "files").rglob("*"):
+        used = self._origins.used()
+        for path in (self.root / FILES).rglob("*"):
             with suppress(OSError):
                 if not path.is_file():
                     continue
@@ -127,20 +123,6 @@ class KeptFiles:
                     continue
                 name = path.relative_to(self.root).as_posix()
                 yield _Kept(path, status.st_size, max(used.get(name, 0.0), status.st_mtime))
-
-    def _used(self) -> dict[str, float]:
-        """When each file was used last, in seconds since 1970; lists of what is gone go too."""
-        latest: dict[str, float] = {}
-        for path in (self.root / "uses").glob("*.txt"):
-            with suppress(OSError, UnicodeDecodeError):
-                names, when = path.read_text(encoding="utf-8").splitlines(), path.stat().st_mtime
-                if not any((self.root / name).exists() for name in names):
-                    if when < time.time() - _ABANDONED:
-                        path.unlink()
-                    continue
-                for name in names:
-                    latest[name] = max(when, latest.get(name, 0.0))
-        return latest
 
 
 def size_of(path: Path) -> int | None:

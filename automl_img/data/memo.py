@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from automl_img.data.origins import known
 from automl_img.data.stream import pack, unpack
 from automl_img.files import replacing
 
@@ -32,6 +33,7 @@ Mask = npt.NDArray[np.bool_]
 Columns = Mapping[str, npt.NDArray[Any]]
 
 NO_STATE = (-1, 0, 0, 0)
+FETCHED = (0, -1, 0, 0)
 
 
 def place(cache: Path, kind: str, name: str, paths: Sequence[str]) -> Path:
@@ -56,12 +58,17 @@ def states_of(paths: Sequence[str]) -> States:
 
     Returns:
         int64, shape (paths, 4): size in bytes, times of the last change of the content and of the
-        inode in ns since 1970, and inode. ``NO_STATE`` for a file that is not there, or changed
-        too lately to be trusted.
+        inode in ns since 1970, and inode. ``FETCHED`` for a file that came from a URL, whose path
+        is that of its content; ``NO_STATE`` for one that is not there, or changed too lately to be
+        trusted.
     """
     states = np.empty((len(paths), 4), dtype=np.int64)
     newest = time.time_ns() - RACY_NS
+    fetched = known(paths)
     for row, path in enumerate(paths):
+        if fetched[row]:
+            states[row] = FETCHED
+            continue
         try:
             found = os.stat(path)
         except OSError:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,12 @@ import numpy.typing as npt
 
 from automl_img.data.appearance import SIDE, appearance_of
 from automl_img.data.decode import decode, digest_of, inspect, quiet, read
-from automl_img.errors import DataError
+from automl_img.data.origins import is_kept, read_ahead
+from automl_img.errors import DataError, Unreachable
 
 Job = dict[str, Any]
+# Gives the bytes of a file, or raises.
+Content = Callable[[], bytes]
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -94,12 +98,13 @@ def do(job: Job) -> tuple[Any, Pixels | None]:
         DataError: a file has changed since its digest was taken.
         OSError: the pixels cannot be written.
     """
+    contents = _contents(job["paths"])
     with quiet():
         if job["do"] == "inspect":
-            return [_inspect(path) for path in job["paths"]], None
+            return [_inspect(content) for _, content in contents], None
         if job["do"] == "look":
-            return list(map(_look, job["paths"], job["digests"])), None
-        pixels, failed = _decode(job["paths"], job["digests"], job["form"])
+            return list(map(_look, contents, job["digests"])), None
+        pixels, failed = _decode(contents, job["digests"], job["form"])
     if job["into"] is not None:
         # Written and not mapped, as a full disk kills the process that writes to a map.
         with open(job["into"], "r+b") as stream:
@@ -135,16 +140,24 @@ def _answer(job: Job) -> tuple[Job, Pixels | None]:
     return {"result": result}, pixels
 
 
-def _inspect(path: str) -> Job | str:
+def _contents(paths: list[str]) -> Iterator[tuple[str, Content]]:
+    if not any(is_kept(path) for path in paths):
+        return ((path, partial(read, path)) for path in paths)
+    return read_ahead(paths, read)
+
+
+def _inspect(content: Content) -> Job | str:
     try:
-        header = asdict(inspect(path))
+        header = asdict(inspect(content()))
+    except Unreachable:
+        raise
     except DataError as error:
         return str(error)
     return {**header, "digest": header["digest"].hex()}
 
 
-def _look(path: str, digest: str) -> Job | str:
-    data = _read_again(path, digest)
+def _look(item: tuple[str, Content], digest: str) -> Job | str:
+    data = _read_again(*item, digest)
     try:
         return {"row": appearance_of(decode(data, SIDE, 3)).tobytes().hex()}
     except DataError as error:
@@ -152,12 +165,12 @@ def _look(path: str, digest: str) -> Job | str:
 
 
 def _decode(
-    paths: list[str], digests: list[str], form: list[int]
+    contents: Iterable[tuple[str, Content]], digests: list[str], form: list[int]
 ) -> tuple[Pixels, list[tuple[int, str]]]:
-    pixels = np.zeros((len(paths), *form), dtype=np.uint8)
+    pixels = np.zeros((len(digests), *form), dtype=np.uint8)
     failed = []
-    for place, (path, digest) in enumerate(zip(paths, digests, strict=True)):
-        data = _read_again(path, digest)
+    for place, (item, digest) in enumerate(zip(contents, digests, strict=True)):
+        data = _read_again(*item, digest)
         try:
             pixels[place] = decode(data, form[0], form[2])
         except DataError as error:
@@ -165,9 +178,11 @@ def _decode(
     return pixels, failed
 
 
-def _read_again(path: str, digest: str) -> bytes:
+def _read_again(path: str, content: Content, digest: str) -> bytes:
     try:
-        data = read(path)
+        data = content()
+    except Unreachable:
+        raise
     except DataError as error:
         raise DataError(f"{path} was there a moment ago, but {error}; start again") from None
     if digest_of(data).hex() != digest:

@@ -5,13 +5,18 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
 from automl_img import plugins
-from automl_img.data import sources
+from automl_img.data import pixels, sources
+from automl_img.data.cache import NoRoom
+from automl_img.data.prepare import prepare
+from automl_img.data.stream import StreamedImages
 from automl_img.errors import DataError
+from automl_img.settings import SearchSettings
 from tests.data.listings import listed, rows_of, saved, zipped
 from tests.data.servers import Site
 from tests.pictures import class_folders
@@ -90,6 +95,28 @@ class TestEverySource:
         assert set(found.labels) == set(found.classes)
         assert found.splits is None
         assert not found.left_out
+
+    def test_is_decoded_anew_where_its_pixels_do_not_fit_on_the_disk(
+        self,
+        name: str,
+        example: Example,
+        private_cache: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def refuse(folder: Path, needed: int) -> None:
+            raise NoRoom(needed, 0, folder)
+
+        settings = SearchSettings.model_validate({"data": example(name), "keep_copies": True})
+        kept = prepare(settings)
+        with monkeypatch.context() as patch:
+            patch.setattr(pixels, "check_space", refuse)
+            patch.setenv("AUTOML_IMG_CACHE", str(private_cache / "other"))
+            streamed = prepare(settings)
+        assert isinstance(kept.pixels.images, np.memmap)
+        assert isinstance(streamed.pixels.images, StreamedImages)
+        assert streamed.index.fingerprint == kept.index.fingerprint
+        every = np.arange(len(kept.pixels.images))
+        assert np.array_equal(streamed.pixels.images[every], kept.pixels.images[every])
 
     def test_lists_the_same_twice(self, name: str, example: Example, private_cache: Path) -> None:
         data = example(name)

@@ -116,7 +116,7 @@ def _list_folder(
             said = str(error).replace(str(root), shown(url).rstrip("/"))
             raise type(error)(said) from None
     if found is not None:
-        fetched = downloads.fetch([by_path[path] for path in found.paths])
+        fetched = downloads.fetch([by_path[path] for path in found.paths], later=True)
         return _with_files(found, by_path, fetched, odd)
     fetched = downloads.fetch([by_path[str(part.path)] for part in parts])
     for gone, reason in fetched.refused.items():
