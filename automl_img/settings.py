@@ -40,6 +40,8 @@ class SearchSettings(BaseModel):
         seed: of splits, suggestions and weights; 0 is a seed.
         workers: trials at a time; None chooses from the machine.
         gpus_per_trial: GPUs of one trial, fractions allowed; None takes one where there is one.
+        address: of a Ray cluster to train on, "auto" for the one that this machine is a node of, or
+            "HOST:PORT"; None starts a Ray of its own here.
         warm_start: earlier runs whose best settings are tried first: folders, names of runs in
             ``out``, or "auto" for all runs there that finished.
         name: of the run folder; None makes one from the data and the time.
@@ -87,6 +89,7 @@ class SearchSettings(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**32)
     workers: int | None = Field(default=None, ge=1)
     gpus_per_trial: float | None = Field(default=None, ge=0)
+    address: str | None = Field(default=None, min_length=1)
     warm_start: tuple[str, ...] = ()
     name: str | None = Field(default=None, min_length=1, max_length=100)
     out: str = "runs"

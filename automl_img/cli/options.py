@@ -98,6 +98,14 @@ def _search_options(
             rich_help_panel=_TRIAL,
         ),
     ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Train on a Ray cluster that runs; auto for the one of this machine.",
+            rich_help_panel=_TRIAL,
+        ),
+    ] = None,
     class_weights: Annotated[
         str | None,
         typer.Option(

@@ -148,7 +148,7 @@ def _run(conductor: Conductor, run: Run, resources: Resources, alone: bool) -> s
     """
     storage = run.path / RAY
     workers = 1 if alone else resources.workers
-    threads = resources.threads * resources.workers if alone else resources.threads
+    threads = resources.threads_alone if alone else resources.threads
     searcher = _Searcher(conductor, alone, threads)
     tuner = tune.Tuner(
         tune.with_resources(run_trial, {"cpu": threads, "gpu": resources.gpus_per_trial}),
@@ -189,19 +189,25 @@ def _folder_name(trial: Any) -> str:
 
 
 @contextmanager
-def local_ray(resources: Resources) -> Iterator[None]:
-    """A Ray of our own on this machine, quiet and closed to the network, ended with the block."""
+def connected_ray(resources: Resources) -> Iterator[None]:
+    """A Ray of our own on this machine, quiet and closed to the network, ended with the block; or
+    where the resources are those of a cluster, a connection to that, which goes on after it."""
     if ray.is_initialized():
         raise SettingsError("Ray runs in this process already; call ray.shutdown() before a search")
     os.environ.update(_DRIVER_ENVIRONMENT)
     logging.getLogger("ray").setLevel(logging.CRITICAL)
+    own: dict[str, Any] = {}
+    if resources.address is None:
+        own = {
+            "num_cpus": resources.threads * resources.workers,
+            "num_gpus": resources.gpus or None,
+            "include_dashboard": False,
+            "object_store_memory": _OBJECT_STORE_BYTES,
+        }
     ray.init(
-        # Without this Ray attaches to whatever cluster it finds.
-        address="local",
-        num_cpus=resources.threads * resources.workers,
-        num_gpus=resources.gpus or None,
-        include_dashboard=False,
-        object_store_memory=_OBJECT_STORE_BYTES,
+        # Without "local" Ray attaches to whatever cluster it finds.
+        address=resources.address or "local",
+        **own,
         logging_level=logging.CRITICAL,
         log_to_driver=bool(os.environ.get("AUTOML_IMG_DEBUG")),
         runtime_env={"env_vars": environment(resources)},

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -44,17 +46,19 @@ _PACKAGES = ("automl-img", "keras", "tensorflow", "ray", "optuna", "keras-tuner"
 
 @dataclass(frozen=True)
 class Resources:
-    """How trials share the machine.
+    """How trials share the machine, or the machines of a cluster.
 
     Attributes:
         workers: trials at a time.
         threads: CPU threads of each.
-        gpus: GPUs of the machine.
+        gpus: GPUs of all machines.
         gpus_per_trial: a fraction lets trials share one.
         memory_bytes: main memory that a worker may hold for itself.
         gpu_bytes: memory of all GPUs together; 0 where it is not known.
         precision: the policy of Keras that makes training steps faster, see ``gpu_precision`` and
             ``cpu_precision``; that of a trial: ``precision_of``.
+        address: of the Ray cluster; None for this machine alone.
+        most_threads: of a trial that has a machine for itself; 0 for the threads of all workers.
     """
 
     workers: int
@@ -64,6 +68,13 @@ class Resources:
     memory_bytes: int = 0
     gpu_bytes: int = 0
     precision: str = "float32"
+    address: str | None = None
+    most_threads: int = 0
+
+    @property
+    def threads_alone(self) -> int:
+        """CPU threads of a trial that has a machine for itself."""
+        return self.most_threads or self.threads * self.workers
 
     @property
     def shares(self) -> int:
@@ -99,32 +110,83 @@ def share(workers: int | None, gpus_per_trial: float | None) -> Resources:
         SettingsError: more GPUs a trial than there are.
     """
     cores, gpus = core_count(), len(gpu_names())
-    each = (1.0 if gpus else 0.0) if gpus_per_trial is None else gpus_per_trial
-    if each > gpus:
-        raise SettingsError(
-            f"--gpus-per-trial may be at most the GPUs of this machine ({gpus}), but got {each:g}"
-        )
-    if workers is None:
-        workers = max(1, _trials_at_a_time(gpus, each)) if each else _workers_on(cores)
-    if each and workers > _trials_at_a_time(gpus, each):
-        raise SettingsError(
-            f"{workers} workers with {each:g} GPUs each need more than the {gpus} of this machine; "
-            "ask for fewer --workers or less --gpus-per-trial"
-        )
-    return Resources(
-        workers=workers,
-        threads=max(1, cores // workers),
-        gpus=gpus,
-        gpus_per_trial=each,
-        memory_bytes=int(_FOR_WORKERS * available_memory() / workers),
-        gpu_bytes=gpu_memory() if each else 0,
-        precision=gpu_precision() if each else cpu_precision(),
+    on_gpus = bool(gpus) if gpus_per_trial is None else gpus_per_trial > 0
+    free = available_memory()
+    found = share_of(
+        [(cores, gpus, free)],
+        workers,
+        gpus_per_trial,
+        gpu_bytes=gpu_memory() if on_gpus else 0,
+        precision=gpu_precision() if on_gpus else cpu_precision(),
+    )
+    # More workers than cores take turns.
+    return dataclasses.replace(
+        found,
+        threads=max(1, cores // found.workers),
+        memory_bytes=int(_FOR_WORKERS * free / found.workers),
+        most_threads=0,
     )
 
 
-def _workers_on(cores: int) -> int:
+def share_of(
+    machines: Sequence[tuple[int, int, int]],
+    workers: int | None,
+    gpus_per_trial: float | None,
+    *,
+    gpu_bytes: int,
+    precision: str,
+    address: str | None = None,
+) -> Resources:
+    """Share machines out.
+
+    Args:
+        machines: of each, cores, GPUs, and bytes of memory that are free.
+        gpu_bytes, precision, address: see ``Resources``.
+
+    Raises:
+        SettingsError: more than there is.
+    """
+    where = "the cluster" if address else "this machine"
+    gpus, most = sum(each for _, each, _ in machines), max(each for _, each, _ in machines)
+    each = (1.0 if gpus else 0.0) if gpus_per_trial is None else gpus_per_trial
+    if each > most:
+        raise SettingsError(
+            f"--gpus-per-trial may be at most the GPUs of {'a machine of ' if address else ''}"
+            f"{where} ({most}), but got {each:g}"
+        )
+    fit = sum(_trials_at_a_time(own, each) for _, own, _ in machines) if each else 0
+    if workers is None:
+        usual = sum(_workers_on(cores, free) for cores, _, free in machines)
+        workers = max(1, fit) if each else usual
+    if each and workers > fit:
+        raise SettingsError(
+            f"{workers} workers with {each:g} GPUs each need more than the {gpus} of {where}; "
+            "ask for fewer --workers or less --gpus-per-trial"
+        )
+    cores = [own for own, _, _ in machines]
+    threads = max(
+        (each for each in range(1, max(cores) + 1) if sum(own // each for own in cores) >= workers),
+        default=1,
+    )
+    memory = min(
+        free / max(1, min(workers, own // threads)) for own, _, free in machines if own >= threads
+    )
+    return Resources(
+        workers=workers,
+        threads=threads,
+        gpus=gpus,
+        gpus_per_trial=each,
+        memory_bytes=int(_FOR_WORKERS * memory),
+        gpu_bytes=gpu_bytes if each else 0,
+        precision=precision,
+        address=address,
+        most_threads=max(cores),
+    )
+
+
+def _workers_on(cores: int, free: int) -> int:
     """Workers without GPUs, as far as there is memory for their imports and a model each."""
-    in_memory = available_memory() // _LEAST_BYTES
+    in_memory = free // _LEAST_BYTES
     return max(1, min(max(cores // 2, 2), cores, in_memory))
 
 

@@ -115,7 +115,7 @@ class Session:
         """Run the trials, train the finalists again, and retrain the winner."""
         # Importing Ray is part of the wait.
         self.listener(Phase("starting Ray and TensorFlow, about 15 s"))
-        from automl_img.search.engine import local_ray, run_trials
+        from automl_img.search.engine import connected_ray, run_trials
 
         earlier, settings, resources = self.earlier, self.settings, self.resources
         ahead = LoadAhead()
@@ -141,7 +141,7 @@ class Session:
             )
             # Of a run that was killed at its end, nothing may be left to train.
             if not conductor.over:
-                with local_ray(resources):
+                with connected_ray(resources):
                     try:
                         run_trials(conductor, self.run, resources, self.listener)
                     finally:

@@ -11,6 +11,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from automl_img.data.cache import cache_root
 from automl_img.errors import Hung, OutOfMemory, OutOfTime, TooLarge, TrialFailed
 from automl_img.files import write_text
 from automl_img.models.signature import signature
@@ -63,6 +64,9 @@ def environment(resources: Resources) -> dict[str, str]:
         "TUNE_FUNCTION_THREAD_TIMEOUT_S": "120",
         MEMORY: os.environ.get(MEMORY, str(resources.memory_bytes)),
     }
+    if resources.address is not None:
+        # What one of them has kept the others find there.
+        values["AUTOML_IMG_CACHE"] = str(cache_root().absolute())
     return values if resources.gpus_per_trial else {**values, "CUDA_VISIBLE_DEVICES": "-1"}
 
 
