@@ -28,13 +28,8 @@ import numpy as np
 
 from automl_img.data.prepare import Prepared, prepare
 from automl_img.files import write_json
-from automl_img.search.hardware import (
-    Resources,
-    core_count,
-    describe_hardware,
-    describe_versions,
-    gpu_names,
-)
+from automl_img.search.hardware import core_count, describe_versions, gpu_names
+from automl_img.search.resources import Resources, describe_hardware
 from automl_img.settings import SearchSettings
 
 FOLDER = Path(__file__).parent

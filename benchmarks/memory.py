@@ -20,7 +20,7 @@ from typing import Any
 import frame
 import numpy as np
 
-from automl_img.search.hardware import share
+from automl_img.search.resources import share
 from automl_img.search.worker import environment
 from automl_img.space.dimensions import SearchSpace
 

@@ -30,7 +30,7 @@ import numpy as np
 from peers import alone
 
 from automl_img.runs import find_run
-from automl_img.search.hardware import share
+from automl_img.search.resources import share
 from automl_img.search.worker import environment
 from automl_img.trials import TrialRecord
 

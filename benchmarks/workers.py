@@ -18,7 +18,8 @@ import frame
 import numpy as np
 
 from automl_img.runs import find_run
-from automl_img.search.hardware import core_count, share
+from automl_img.search.hardware import core_count
+from automl_img.search.resources import share
 from automl_img.trials import TrialRecord
 
 GOAL = "by default a search takes as many workers as are faster here, or within 5 % of it"

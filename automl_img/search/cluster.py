@@ -1,37 +1,40 @@
 """A Ray cluster that runs already: what its nodes have, and whether a search can use them.
 
-The driver stays where it was started. Run folder and cache must lie on storage that every node sees
-under the same path, as trials read images from the one and write checkpoints to the other.
+The driver stays on the node where it was started, with the run folder. What a trial needs and its
+node does not have comes from there (``automl_img.search.shipping``), so nodes share nothing.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-import uuid
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from automl_img.data.cache import cache_root
 from automl_img.errors import SettingsError
-from automl_img.files import write_text
 from automl_img.search.hardware import (
-    Resources,
     available_memory,
     cpu_precision,
     describe_versions,
+    free_bytes,
     gpu_memory,
+    gpu_names,
     gpu_precision,
-    share_of,
 )
+from automl_img.search.resources import Resources, share_of
 
-# Seconds: a node answers in one, but a new one imports for the first time.
+# Seconds: a node answers in a few, but a new one imports for the first time.
 _ANSWER = 120.0
+_CONNECT = 5.0
 # Other versions of these give other numbers, or do not understand each other.
-_SAME = ("python", "automl-img", "ray", "keras", "tensorflow")
+SAME = ("python", "automl-img", "ray", "keras", "tensorflow", "numpy")
+# Where Ray looks for its token.
+_TOKEN, _TOKEN_PATH, _TOKEN_FILE = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", ".ray/auth_token"
 
 
 @dataclass(frozen=True)
@@ -39,101 +42,105 @@ class Node:
     """A node as it sees itself.
 
     Attributes:
-        name: of its host.
+        name: its host, and its address in the cluster.
         cores: that Ray may give away there; with 0 no trial runs on it.
         gpus: the same.
+        gpu_names: of the GPUs that are there.
         memory_bytes: that were free.
         gpu_bytes: of all of its GPUs.
         precision: see ``Resources``.
         versions: of Python and packages, by name.
-        unseen: folders of the search that it does not see.
+        cache: the root of its cache.
+        cache_bytes: that are free on the disk of it; 0 where it cannot be written.
     """
 
     name: str
     cores: int
     gpus: int
+    gpu_names: tuple[str, ...]
     memory_bytes: int
     gpu_bytes: int
     precision: str
     versions: Mapping[str, str]
-    unseen: tuple[str, ...]
+    cache: str
+    cache_bytes: int
 
 
-def share_cluster(
-    address: str, workers: int | None, gpus_per_trial: float | None, out: Path
-) -> Resources:
+def prepare_environment() -> None:
+    """Let this process show the token that it has; to be called before Ray is imported.
+
+    A cluster that asks for none does not mind, and Ray does not look for it unless it is told to.
+    """
+    path = Path(os.environ.get(_TOKEN_PATH) or Path.home() / _TOKEN_FILE)
+    if os.environ.get(_TOKEN) or path.is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+def share_cluster(address: str, workers: int | None, gpus_per_trial: float | None) -> Resources:
     """How trials share the cluster at ``address``.
 
     Args:
-        address: as ``ray.init`` takes it: "auto" for the one that this machine is a node of, or
-            "HOST:PORT" of its head.
-        out: the folder of the run.
+        address: "auto" for the one that this machine is a node of, or "HOST:PORT" of its head.
 
     Raises:
-        SettingsError: there is no such cluster, a node has other versions or does not see the
-            folders, or more is asked for than there is.
+        SettingsError: there is no such cluster, its nodes have other versions, or more is asked for
+            than there is.
     """
-    nodes = nodes_of(address, [out, cache_root()])
-    check(nodes)
+    nodes = nodes_of(address)
+    able = [node for node in nodes if node.cores]
+    if not able:
+        raise SettingsError(
+            f"the cluster at {address} must have a node with a CPU to give away, but none of "
+            f"{len(nodes)} has; start one with ray start --address"
+        )
+    if wrong := [sentence for node in able for sentence in troubles(node)]:
+        raise SettingsError(wrong[0])
     return share_of(
-        [(node.cores, node.gpus, node.memory_bytes) for node in nodes],
+        [(node.cores, node.gpus, node.memory_bytes) for node in able],
         workers,
         gpus_per_trial,
-        gpu_bytes=sum(node.gpu_bytes for node in nodes),
-        precision=_precision(nodes, gpus_per_trial),
+        gpu_bytes=sum(node.gpu_bytes for node in able),
+        precision=_precision(able, gpus_per_trial),
         address=address,
     )
 
 
-def check(nodes: Sequence[Node]) -> None:
-    """
-    Raises:
-        SettingsError: trials cannot run on each of ``nodes`` as they would here.
-    """
+def troubles(node: Node) -> list[str]:
+    """A sentence for each thing that keeps trials from running on ``node`` as they would here."""
     here = describe_versions()
-    for node in nodes:
-        for name in _SAME:
-            if node.versions.get(name) != here[name]:
-                raise SettingsError(
-                    f"every node must have {name} {here[name]}, as this process has, but "
-                    f"{node.name} has {node.versions.get(name) or 'none'}; install it there, or "
-                    "start the nodes from one image"
-                )
-        if node.unseen:
-            raise SettingsError(
-                f"every node must see {node.unseen[0]}, but {node.name} does not; put --out and "
-                "AUTOML_IMG_CACHE on storage that all nodes share, under the same path"
-            )
+    found = [
+        f"every node must have {name} {here[name]}, as this process has, but {node.name} has "
+        f"{node.versions.get(name) or 'none'}; install it there, or start the nodes from one image"
+        for name in SAME
+        if node.versions.get(name) != here[name]
+    ]
+    if not node.cache_bytes:
+        found.append(
+            f"every node must have a cache that can be written, but {node.cache} of {node.name} "
+            "cannot; set AUTOML_IMG_CACHE where its Ray is started"
+        )
+    return found
 
 
-def nodes_of(address: str, folders: Sequence[Path]) -> list[Node]:
-    """The nodes of a cluster on which trials may run, by their names.
+def nodes_of(address: str) -> list[Node]:
+    """The nodes of a cluster, by their names.
 
     Raises:
         SettingsError: there is no cluster at ``address``, or a node does not answer.
     """
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+    with connected(address) as ray:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    with _connected(address), _tokens(folders) as tokens:
         alive = [node for node in ray.nodes() if node["Alive"]]
-        able = [node for node in alive if node["Resources"].get("CPU", 0) >= 1]
-        if not able:
-            raise SettingsError(
-                f"the cluster at {address} must have a node with a CPU, but none of {len(alive)} "
-                "has; start one with ray start --address"
-            )
         look = ray.remote(num_cpus=0, max_retries=0)(_look)
-        asked = [
-            look.options(
+        asked = {
+            f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})": look.options(
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            ).remote(node["Resources"], tokens)
-            for node in able
-        ]
-        names = [str(node["NodeManagerHostname"]) for node in able]
-        return [
-            _answer(ray, each, name) for each, name in sorted(zip(asked, names), key=lambda x: x[1])
-        ]
+            ).remote(node["NodeManagerAddress"], node["Resources"])
+            for node in alive
+        }
+        return [_answer(ray, asked[name], name) for name in sorted(asked)]
 
 
 def _answer(ray: Any, asked: Any, name: str) -> Node:
@@ -147,47 +154,36 @@ def _answer(ray: Any, asked: Any, name: str) -> Node:
     return found
 
 
-def _look(resources: Mapping[str, float], tokens: Mapping[str, str]) -> Node:
+def _look(address: str, resources: Mapping[str, float]) -> Node:
     """Runs on a node."""
     gpus = int(resources.get("GPU", 0))
-    unseen = []
-    for path, token in tokens.items():
-        seen = ""
-        with suppress(OSError):
-            seen = Path(path).read_text(encoding="ascii")
-        if seen != token:
-            unseen.append(str(Path(path).parent))
+    cache = cache_root()
     return Node(
-        socket.gethostname(),
-        int(resources.get("CPU", 0)),
-        gpus,
-        available_memory(),
-        gpu_memory() if gpus else 0,
-        gpu_precision() if gpus else cpu_precision(),
-        describe_versions(),
-        tuple(unseen),
+        name=f"{socket.gethostname()} ({address})",
+        cores=int(resources.get("CPU", 0)),
+        gpus=gpus,
+        gpu_names=tuple(gpu_names()),
+        memory_bytes=available_memory(),
+        gpu_bytes=gpu_memory() if gpus else 0,
+        precision=gpu_precision() if gpus else cpu_precision(),
+        versions=describe_versions(),
+        cache=str(cache),
+        cache_bytes=free_bytes(cache),
     )
 
 
 @contextmanager
-def _tokens(folders: Sequence[Path]) -> Iterator[dict[str, str]]:
-    """A file in each folder with something that nobody else can have written."""
-    tokens = {}
-    try:
-        for folder in folders:
-            folder.mkdir(parents=True, exist_ok=True)
-            token = uuid.uuid4().hex
-            path = folder.absolute() / f".seen-{token}"
-            write_text(path, token)
-            tokens[str(path)] = token
-        yield tokens
-    finally:
-        for path in tokens:
-            Path(path).unlink(missing_ok=True)
+def connected(address: str, **options: Any) -> Iterator[Any]:
+    """The module ``ray``, connected to the cluster at ``address`` for as long as the block lasts.
 
+    Args:
+        options: more of ``ray.init``.
 
-@contextmanager
-def _connected(address: str) -> Iterator[None]:
+    Raises:
+        SettingsError: there is no cluster, it wants another token, or Ray runs in this process.
+    """
+    prepare_environment()
+    _refuse_silence(address)
     import logging
 
     import ray
@@ -195,19 +191,63 @@ def _connected(address: str) -> Iterator[None]:
     if ray.is_initialized():
         raise SettingsError("Ray runs in this process already; call ray.shutdown() before a search")
     logging.getLogger("ray").setLevel(logging.CRITICAL)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    quiet = {"logging_level": logging.CRITICAL, "log_to_driver": False}
     try:
-        ray.init(address=address, logging_level=logging.CRITICAL, log_to_driver=False)
+        with _silent():
+            ray.init(address=address, **{**quiet, **options})
     except Exception as error:
-        last = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise SettingsError(
-            f"--address must be that of a Ray cluster that runs, but at {address!r} there is none "
-            f"to be had ({last[:200]}); start one with ray start --head"
-        ) from None
+        ray.shutdown()
+        raise SettingsError(_why_not(address, error)) from None
     try:
-        yield
+        yield ray
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without what Ray's C++ part writes to stderr of each attempt to connect."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _refuse_silence(address: str) -> None:
+    """Ray itself tries for minutes where nobody listens."""
+    host, _, port = address.rpartition(":")
+    if address == "auto":
+        return
+    if not host or not port.isdecimal() or int(port) > 65535 or "/" in host:
+        raise SettingsError(
+            f"--address must be auto or HOST:PORT of the head of a Ray cluster, but is {address!r}"
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT).close()
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(_why_not(address, error)) from None
+
+
+def _why_not(address: str, error: BaseException) -> str:
+    said = str(error)
+    cause = error.__cause__ or error.__context__
+    if "token" in f"{said} {cause}".lower():
+        return (
+            f"the Ray cluster at {address!r} asks for a token, but does not take what "
+            f"{_TOKEN}, {_TOKEN_PATH} or ~/{_TOKEN_FILE} gives; use that of its head"
+        )
+    last = (said.strip().splitlines() or [type(error).__name__])[0]
+    return (
+        f"--address must be that of a Ray cluster which this machine is a node of, but at "
+        f"{address!r} there is none to be had ({last[:200]}); start one with ray start --head, or "
+        "join it with ray start --address"
+    )
 
 
 def _precision(nodes: Sequence[Node], gpus_per_trial: float | None) -> str:

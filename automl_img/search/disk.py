@@ -13,7 +13,7 @@ from automl_img.data.prepare import Prepared
 from automl_img.errors import RunError
 from automl_img.files import disk_is_full
 from automl_img.runs import Run
-from automl_img.search.hardware import Resources
+from automl_img.search.resources import Resources
 from automl_img.search.retention import MOST_KEPT
 from automl_img.settings import SearchSettings
 

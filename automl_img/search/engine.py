@@ -5,29 +5,28 @@ The study and ``trials.jsonl`` hold the search; a new Tuner on the same study go
 
 from __future__ import annotations
 
-import logging
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
-import ray
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from automl_img.errors import SearchError, SettingsError
+from automl_img.errors import SearchError
 from automl_img.events import Listener, Notice
 from automl_img.files import disk_is_full
 from automl_img.runs import RAY, Run, remove_folders
 from automl_img.search.conductor import Conductor
-from automl_img.search.hardware import Resources
-from automl_img.search.worker import environment, run_trial
+from automl_img.search.connection import room_of
+from automl_img.search.resources import Resources
+from automl_img.search.shipping import Shipping
+from automl_img.search.worker import run_trial
 
-_OBJECT_STORE_BYTES = 150_000_000
 # A trial is tried again so often where its worker died, or was sent away as its process had grown.
 _MOST_FAILURES = 2
+# The same on a cluster, where a node may be taken away, and the next one too.
+_MOST_FAILURES_OF_NODES = 5
 # How often another Tuner goes on where one has ended early.
 _MOST_RESTARTS = 3
 
@@ -39,16 +38,28 @@ class _Searcher(Searcher):  # type: ignore[misc]
         failure: what went wrong as a trial ended; Tune hears of it as it asks for the next one.
     """
 
-    def __init__(self, conductor: Conductor, alone: bool, threads: int) -> None:
+    def __init__(
+        self,
+        conductor: Conductor,
+        alone: bool,
+        threads: int,
+        room: Callable[[], int],
+        shipping: Shipping | None,
+    ) -> None:
         """
         Args:
-            alone: whether trials have the whole machine; what wants another share is left.
+            alone: whether trials have a whole machine; what wants another share is left.
             threads: of each.
+            room: for how many trials at a time there is room.
+            shipping: how trials on other nodes come to their files.
         """
         super().__init__(metric="epoch", mode="max")
         self._conductor = conductor
         self._alone = alone
         self._threads = threads
+        self._room = room
+        self._running: set[str] = set()
+        self._shipping = None if shipping is None else vars(shipping)
         self.failure: Exception | None = None
 
     def suggest(self, trial_id: str) -> Any:
@@ -56,6 +67,8 @@ class _Searcher(Searcher):  # type: ignore[misc]
             raise self.failure
         if self._conductor.alone is not self._alone:
             return Searcher.FINISHED
+        if len(self._running) >= self._room():
+            return None
         try:
             spec = self._conductor.next(trial_id)
         except SearchError as error:
@@ -65,7 +78,8 @@ class _Searcher(Searcher):  # type: ignore[misc]
         if spec is None:
             # After None Tune asks again with each event; what is running gives some.
             return Searcher.FINISHED if self._conductor.over else None
-        return {"spec": vars(spec), "threads": self._threads}
+        self._running.add(trial_id)
+        return {"spec": vars(spec), "threads": self._threads, "shipping": self._shipping}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         self._conductor.hear(trial_id, result)
@@ -73,6 +87,7 @@ class _Searcher(Searcher):  # type: ignore[misc]
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
+        self._running.discard(trial_id)
         # The result at which a trial is stopped comes here and nowhere else.
         try:
             self._conductor.hear(trial_id, result or {})
@@ -110,7 +125,13 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
         return {}
 
 
-def run_trials(conductor: Conductor, run: Run, resources: Resources, listener: Listener) -> None:
+def run_trials(
+    conductor: Conductor,
+    run: Run,
+    resources: Resources,
+    listener: Listener,
+    shipping: Shipping | None = None,
+) -> None:
     """Run trials until the conductor has none left; their records are on disk when this returns.
 
     What wants the machine for itself comes last, in a process of its own. Where Ray Tune ends
@@ -123,7 +144,7 @@ def run_trials(conductor: Conductor, run: Run, resources: Resources, listener: L
     failures = 0
     while not conductor.over:
         alone = conductor.alone
-        error = _run(conductor, run, resources, alone)
+        error = _run(conductor, run, resources, alone, shipping)
         if error is None and (conductor.over or conductor.alone is not alone):
             continue
         failures += 1
@@ -137,7 +158,13 @@ def run_trials(conductor: Conductor, run: Run, resources: Resources, listener: L
         listener(Notice(f"{why}; it is started again"))
 
 
-def _run(conductor: Conductor, run: Run, resources: Resources, alone: bool) -> str | None:
+def _run(
+    conductor: Conductor,
+    run: Run,
+    resources: Resources,
+    alone: bool,
+    shipping: Shipping | None,
+) -> str | None:
     """Run trials until none is left that wants such a share of the machine.
 
     Returns:
@@ -147,23 +174,24 @@ def _run(conductor: Conductor, run: Run, resources: Resources, alone: bool) -> s
         Exception: a disk is full; see ``automl_img.files.disk_is_full``.
     """
     storage = run.path / RAY
-    workers = 1 if alone else resources.workers
     threads = resources.threads_alone if alone else resources.threads
-    searcher = _Searcher(conductor, alone, threads)
+    room = (lambda: 1) if alone else room_of(resources)
+    searcher = _Searcher(conductor, alone, threads, room, shipping)
     tuner = tune.Tuner(
         tune.with_resources(run_trial, {"cpu": threads, "gpu": resources.gpus_per_trial}),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=_Scheduler(conductor),
             num_samples=-1,
-            max_concurrent_trials=workers,
             reuse_actors=True,
             trial_dirname_creator=_folder_name,
         ),
         run_config=tune.RunConfig(
             name=f"{time.time_ns()}",
             storage_path=str(storage),
-            failure_config=tune.FailureConfig(max_failures=_MOST_FAILURES),
+            failure_config=tune.FailureConfig(
+                max_failures=_MOST_FAILURES if shipping is None else _MOST_FAILURES_OF_NODES
+            ),
             verbose=0,
         ),
     )
@@ -186,48 +214,3 @@ def _run(conductor: Conductor, run: Run, resources: Resources, alone: bool) -> s
 def _folder_name(trial: Any) -> str:
     """Never by parameters: they hold what users typed, and names of classes."""
     return str(trial.trial_id)
-
-
-@contextmanager
-def connected_ray(resources: Resources) -> Iterator[None]:
-    """A Ray of our own on this machine, quiet and closed to the network, ended with the block; or
-    where the resources are those of a cluster, a connection to that, which goes on after it."""
-    if ray.is_initialized():
-        raise SettingsError("Ray runs in this process already; call ray.shutdown() before a search")
-    os.environ.update(_DRIVER_ENVIRONMENT)
-    logging.getLogger("ray").setLevel(logging.CRITICAL)
-    own: dict[str, Any] = {}
-    if resources.address is None:
-        own = {
-            "num_cpus": resources.threads * resources.workers,
-            "num_gpus": resources.gpus or None,
-            "include_dashboard": False,
-            "object_store_memory": _OBJECT_STORE_BYTES,
-        }
-    ray.init(
-        # Without "local" Ray attaches to whatever cluster it finds.
-        address=resources.address or "local",
-        **own,
-        logging_level=logging.CRITICAL,
-        log_to_driver=bool(os.environ.get("AUTOML_IMG_DEBUG")),
-        runtime_env={"env_vars": environment(resources)},
-    )
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-_DRIVER_ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    # Only the older output obeys verbose=0.
-    "RAY_AIR_NEW_OUTPUT": "0",
-    # The monitor ends the whole search where one worker is large.
-    "RAY_memory_monitor_refresh_ms": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "120",
-    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
-}

@@ -14,7 +14,8 @@ from automl_img.data.prepare import Prepared
 from automl_img.data.urls import shown
 from automl_img.files import append_json_line, replacing, write_text
 from automl_img.runs import Run
-from automl_img.search.hardware import Resources, describe_hardware, describe_versions
+from automl_img.search.hardware import describe_versions
+from automl_img.search.resources import Resources, describe_hardware
 from automl_img.search.rungs import REDUCTION_FACTOR, Rungs
 from automl_img.settings import SearchSettings
 from automl_img.space.dimensions import SearchSpace

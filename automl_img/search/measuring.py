@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from automl_img.errors import OutOfMemory, SearchError, TrialFailed
-from automl_img.search.hardware import Resources
+from automl_img.search.resources import Resources
 from automl_img.search.worker import environment
 from automl_img.training.costs import StepCost, Work
 from automl_img.training.watchdog import WATCHDOG, refuse_hung

@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from automl_img.search.hardware import OF_GPU
+from automl_img.search.resources import OF_GPU
 
 if TYPE_CHECKING:
-    from automl_img.search.hardware import Resources
+    from automl_img.search.resources import Resources
     from automl_img.search.sampler import Suggestion
 
 # How many trials wait at the most, of those whose order carries no information.

@@ -24,11 +24,11 @@ from automl_img.models.weights import weights_of_space
 from automl_img.runs import Run
 from automl_img.search.advice import advice, misfits
 from automl_img.search.forecast import Candidate, Course, simulate
-from automl_img.search.hardware import Resources, share
 from automl_img.search.measuring import Measuring
 from automl_img.search.objective import decided
 from automl_img.search.proposals import FOR_PROBES
 from automl_img.search.reserve import MEMBER, Reserve, gains_from_cores, seconds_alone
+from automl_img.search.resources import Resources, share
 from automl_img.search.rungs import Rungs
 from automl_img.search.specs import PROBE_EPOCHS, Specs
 from automl_img.search.spending import FOR_FINALISTS, FOR_RETRAINING, Spending

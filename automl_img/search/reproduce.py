@@ -13,9 +13,9 @@ from automl_img.errors import RunError
 from automl_img.events import Listener, Phase
 from automl_img.models.weights import weights_of_space
 from automl_img.runs import Run, find_run, refuse_links
-from automl_img.search.hardware import Resources, machine_of, share
 from automl_img.search.measuring import Measuring
 from automl_img.search.reopen import check_data, settings_of, space_of
+from automl_img.search.resources import Resources, machine_of, share
 from automl_img.search.sampler import Suggestion
 from automl_img.search.specs import Specs
 from automl_img.trials import EpochResult, TrialRecord, TrialSpec

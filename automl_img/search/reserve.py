@@ -16,7 +16,7 @@ from automl_img.trials import EpochResult, Params, TrialRecord, reached
 
 if TYPE_CHECKING:
     from automl_img.data.prepare import Prepared
-    from automl_img.search.hardware import Resources
+    from automl_img.search.resources import Resources
     from automl_img.settings import SearchSettings
     from automl_img.space.dimensions import SearchSpace
 

@@ -15,7 +15,6 @@ from automl_img.search.ahead import LoadAhead
 from automl_img.search.earlier import Earlier, begin_session, end_session
 from automl_img.search.finals import Repeats, Retraining
 from automl_img.search.grid import LARGEST_GRID, grid
-from automl_img.search.hardware import Resources, machine_of
 from automl_img.search.history import facts_of, warm_points
 from automl_img.search.inputs import write_inputs
 from automl_img.search.interrupts import Interrupt, catching_interrupts
@@ -23,6 +22,7 @@ from automl_img.search.memory import MemoryBounds
 from automl_img.search.placement import Placement
 from automl_img.search.proposals import Proposals
 from automl_img.search.reserve import reserve_of
+from automl_img.search.resources import Resources, machine_of
 from automl_img.search.retention import Retention
 from automl_img.search.rungs import Rungs
 from automl_img.search.specs import Specs
@@ -115,7 +115,8 @@ class Session:
         """Run the trials, train the finalists again, and retrain the winner."""
         # Importing Ray is part of the wait.
         self.listener(Phase("starting Ray and TensorFlow, about 15 s"))
-        from automl_img.search.engine import connected_ray, run_trials
+        from automl_img.search.connection import ray_for
+        from automl_img.search.engine import run_trials
 
         earlier, settings, resources = self.earlier, self.settings, self.resources
         ahead = LoadAhead()
@@ -141,9 +142,9 @@ class Session:
             )
             # Of a run that was killed at its end, nothing may be left to train.
             if not conductor.over:
-                with connected_ray(resources):
+                with ray_for(resources, self.run, self.specs.read) as shipping:
                     try:
-                        run_trials(conductor, self.run, resources, self.listener)
+                        run_trials(conductor, self.run, resources, self.listener, shipping)
                     finally:
                         ahead.end()
         if retraining.done is not None:

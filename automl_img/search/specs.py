@@ -15,7 +15,7 @@ from automl_img.labels import are_sets
 from automl_img.models.signature import signature
 from automl_img.objectives import to_measure
 from automl_img.runs import Run
-from automl_img.search.hardware import Resources
+from automl_img.search.resources import Resources
 from automl_img.settings import SearchSettings
 from automl_img.training.costs import Footprint, estimate
 from automl_img.trials import Params, TrialRecord, TrialSpec
@@ -120,6 +120,11 @@ class Specs:
             goes_on_from=trial if cut else None,
             least_epochs=max(1, best.epoch // 2),
         )
+
+    @property
+    def read(self) -> list[str]:
+        """Files and folders beside the run folder that trials read."""
+        return [str(self.prepared.pixels.folder.absolute()), *set(self.weights.values())]
 
     def retrained(self) -> bool:
         """Whether a retraining has come to its end."""

@@ -16,7 +16,6 @@ from automl_img.models.weights import weights_of_space
 from automl_img.runs import RAY, Run, check_free, create_run, find_run, refuse_links, remove_folders
 from automl_img.search.disk import check_room, missing_bytes, needed_bytes, telling_of_full_disks
 from automl_img.search.earlier import Earlier, earlier_of
-from automl_img.search.hardware import Resources, share
 from automl_img.search.history import resolve
 from automl_img.search.inputs import run_info
 from automl_img.search.lock import only_driver
@@ -29,6 +28,7 @@ from automl_img.search.reopen import (
     tell_torn,
     tell_versions,
 )
+from automl_img.search.resources import Resources, share
 from automl_img.search.session import Session
 from automl_img.settings import SearchSettings, check
 from automl_img.space.presets import build_space, find_preset, read_preset
@@ -162,7 +162,7 @@ def _shared(asked: SearchSettings) -> Resources:
         return share(asked.workers, asked.gpus_per_trial)
     from automl_img.search.cluster import share_cluster
 
-    return share_cluster(asked.address, asked.workers, asked.gpus_per_trial, Path(asked.out))
+    return share_cluster(asked.address, asked.workers, asked.gpus_per_trial)
 
 
 def _prepare_environment() -> None:

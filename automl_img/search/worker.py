@@ -11,17 +11,17 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from automl_img.data.cache import cache_root
 from automl_img.errors import Hung, OutOfMemory, OutOfTime, TooLarge, TrialFailed
 from automl_img.files import write_text
 from automl_img.models.signature import signature
 from automl_img.objectives import Limits
 from automl_img.search.growth import Growth
-from automl_img.search.hardware import Resources
+from automl_img.search.resources import Resources
 from automl_img.training.watchdog import WATCHDOG
 from automl_img.trials import TrialSpec
 
 if TYPE_CHECKING:
+    from automl_img.search.shipping import NodeFiles
     from automl_img.training.graphs import GraphCache
     from automl_img.training.trainer import Trainer
 
@@ -30,6 +30,8 @@ MEMORY = "AUTOML_IMG_WORKER_BYTES"
 _THREADS = "TF_NUM_INTRAOP_THREADS"
 # In the folder of a trial: it has sent away a process that had grown.
 _MOVED = "moved"
+# How the files of the search come to this node; None where it has them.
+_files: NodeFiles | None = None
 # What was measured of exported models, by the signature of their networks.
 _measured: dict[str, dict[str, float]] = {}
 _NO_TIME = (
@@ -64,9 +66,6 @@ def environment(resources: Resources) -> dict[str, str]:
         "TUNE_FUNCTION_THREAD_TIMEOUT_S": "120",
         MEMORY: os.environ.get(MEMORY, str(resources.memory_bytes)),
     }
-    if resources.address is not None:
-        # What one of them has kept the others find there.
-        values["AUTOML_IMG_CACHE"] = str(cache_root().absolute())
     return values if resources.gpus_per_trial else {**values, "CUDA_VISIBLE_DEVICES": "-1"}
 
 
@@ -84,11 +83,22 @@ def run_trial(config: dict[str, Any]) -> None:
     os.environ[_THREADS] = str(config["threads"])
     spec = TrialSpec(**config["spec"])
     try:
-        _train(spec)
+        _train(_local(spec, config["shipping"]))
     except ProcessTooLarge:
         raise
     except Exception as error:
         _report_failure(error)
+
+
+def _local(spec: TrialSpec, shipping: dict[str, str] | None) -> TrialSpec:
+    """``spec`` with paths that this node has; on a cluster they may be others."""
+    global _files
+    if shipping is None:
+        return spec
+    from automl_img.search.shipping import Shipping, files_of
+
+    _files = files_of(Shipping(**shipping))
+    return spec if _files is None else _files.local(spec)
 
 
 @functools.cache
@@ -168,6 +178,8 @@ def _leave_if_too_large(spec: TrialSpec, graphs: GraphCache, growth: Growth) -> 
     moved = Path(spec.folder) / _MOVED
     if growth.too_large(graphs.shrink) and not moved.exists():
         write_text(moved, "")
+        if _files is not None:
+            _files.send()
         raise ProcessTooLarge
 
 
@@ -233,4 +245,7 @@ def _report(epoch: int, **content: Any) -> None:
 
     done = "ended" in content
     with WATCHDOG.paused():
+        if _files is not None:
+            # First: once the driver has heard of an epoch, any node can go on from there.
+            _files.send()
         tune.report({"epoch": epoch, "message": json.dumps(content), "done": done})

@@ -15,7 +15,8 @@ from automl_img.errors import SettingsError
 from automl_img.events import EpochEnded, Event
 from automl_img.search import cluster
 from automl_img.search.cluster import Node, check, share_cluster
-from automl_img.search.hardware import describe_versions, share_of
+from automl_img.search.hardware import describe_versions
+from automl_img.search.resources import share_of
 from tests.search.searches import small_search
 
 GB = 10**9

@@ -15,7 +15,7 @@ from automl_img.runs import Run
 from automl_img.search import engine
 from automl_img.search.conductor import Conductor
 from automl_img.search.engine import _Searcher
-from automl_img.search.hardware import Resources, share
+from automl_img.search.resources import Resources, share
 from automl_img.trials import TrialSpec
 from tests.search.searches import small_search
 

@@ -24,7 +24,7 @@ from automl_img.search.finalists import (
     keep_validation_predictions,
     keep_winner,
 )
-from automl_img.search.hardware import Resources
+from automl_img.search.resources import Resources
 from automl_img.search.sampler import Suggestion
 from automl_img.search.specs import Specs
 from automl_img.settings import SearchSettings

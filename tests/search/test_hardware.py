@@ -13,14 +13,13 @@ from automl_img.search import hardware
 from automl_img.search.hardware import (
     available_memory,
     cpu_precision,
-    describe_hardware,
     gpu_memory,
     gpu_names,
     gpu_precision,
     left_in_cgroup,
     own_memory,
-    share,
 )
+from automl_img.search.resources import describe_hardware, share
 
 MACHINE = {
     "name": ["NVIDIA A", "NVIDIA B"],

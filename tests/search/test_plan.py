@@ -16,9 +16,9 @@ from automl_img.budget import Budget
 from automl_img.errors import OutOfMemory, TrialFailed
 from automl_img.search.costs import Costs, PhaseCost, group_of, to_measure
 from automl_img.search.forecast import EPOCH_SECONDS, TRIAL_SECONDS, Candidate, simulate
-from automl_img.search.hardware import share
 from automl_img.search.measuring import Measuring
 from automl_img.search.plan import plan_search
+from automl_img.search.resources import share
 from automl_img.search.rungs import Rungs
 from automl_img.search.survey import sample
 from automl_img.settings import SearchSettings

@@ -1,0 +1,95 @@
+"""The Ray that trials run on: one of our own on this machine, or a cluster that runs already."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+
+from automl_img.errors import SettingsError
+from automl_img.runs import Run
+from automl_img.search.cluster import connected
+from automl_img.search.resources import Resources
+from automl_img.search.shipping import Shipping, serving
+from automl_img.search.worker import environment
+
+_OBJECT_STORE_BYTES = 150_000_000
+# Seconds for which the nodes of a cluster are taken to be the same.
+_SAME_NODES = 5.0
+
+
+def room_of(resources: Resources) -> Callable[[], int]:
+    """For how many trials at a time there is room: on a cluster what its nodes have by now."""
+    if resources.address is None:
+        return lambda: resources.workers
+    looked, found = -math.inf, 0
+
+    def room() -> int:
+        nonlocal looked, found
+        if time.monotonic() - looked > _SAME_NODES:
+            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            sizes = [(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in nodes]
+            looked, found = time.monotonic(), resources.room_on(sizes)
+        return found
+
+    return room
+
+
+@contextmanager
+def ray_for(resources: Resources, run: Run, read: Sequence[str]) -> Iterator[Shipping | None]:
+    """A Ray of our own on this machine, quiet and closed to the network, ended with the block; or
+    where the resources are those of a cluster, a connection to that, which goes on after it.
+
+    Args:
+        read: files and folders beside the run folder that trials read.
+
+    Returns:
+        On a cluster how trials come to their files, else None.
+    """
+    os.environ.update(_DRIVER_ENVIRONMENT)
+    options: dict[str, Any] = {
+        "log_to_driver": bool(os.environ.get("AUTOML_IMG_DEBUG")),
+        "runtime_env": {"env_vars": environment(resources)},
+    }
+    if resources.address is not None:
+        with connected(resources.address, **options), serving(run.path, read) as shipping:
+            yield shipping
+        return
+    if ray.is_initialized():
+        raise SettingsError("Ray runs in this process already; call ray.shutdown() before a search")
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    ray.init(
+        # Without this Ray attaches to whatever cluster it finds.
+        address="local",
+        num_cpus=resources.threads * resources.workers,
+        num_gpus=resources.gpus or None,
+        include_dashboard=False,
+        object_store_memory=_OBJECT_STORE_BYTES,
+        logging_level=logging.CRITICAL,
+        **options,
+    )
+    try:
+        yield None
+    finally:
+        ray.shutdown()
+
+
+_DRIVER_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Only the older output obeys verbose=0.
+    "RAY_AIR_NEW_OUTPUT": "0",
+    # The monitor ends the whole search where one worker is large.
+    "RAY_memory_monitor_refresh_ms": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "120",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+}

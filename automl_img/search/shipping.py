@@ -1,0 +1,271 @@
+"""Files between the driver's node and a node that does not have them, through Ray's object store.
+
+A trial on another node finds the pixels, the weights and its checkpoint in the cache of that node:
+pixels and weights are brought once a node and kept, by their content; the folder of the trial is
+brought as it starts, and what changes in it is sent back before each report. So the run folder is
+whole whenever the driver hears of an epoch, and another node can go on from there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import ray
+
+from automl_img.data.cache import built_once, cache_root, check_space, read_meta
+from automl_img.files import replacing, write_text
+from automl_img.runs import RAY
+from automl_img.trials import TrialSpec
+
+# Bytes of a message: large enough to fill a network, small enough for any object store.
+_PIECE = 32 * 2**20
+_AT_ONCE = 8
+# Seconds after which no search can still want what a process that died has left.
+_ABANDONED = 2 * 24 * 3600.0
+# In the cache of a node: what it has of runs, of weights.
+_TRIALS, _WEIGHTS, _FEATURES = "trials", "shipped", "features"
+_TOKEN = "driver"
+
+
+@dataclass(frozen=True)
+class Shipping:
+    """What a worker needs to have files brought; it travels with each trial.
+
+    Attributes:
+        run: the run folder on the driver's node.
+        token: names the actor ``FileServer``; it is the content of a file in that folder too, by
+            which a worker sees whether it has the folder itself.
+    """
+
+    run: str
+    token: str
+
+
+class FileServer:
+    """Gives the files of a search to other nodes, and takes what its trials write.
+
+    Raises (each method):
+        PermissionError: a path is none of the search.
+        OSError: it cannot be read or written.
+    """
+
+    def __init__(self, run: str, others: Sequence[str]) -> None:
+        """
+        Args:
+            run: the run folder, which may be written.
+            others: files and folders that may be read.
+        """
+        self._run = Path(run)
+        self._readable = [self._run, *map(Path, others)]
+
+    def sizes(self, path: str) -> dict[str, int]:
+        """Bytes of each file below ``path``, by its name from there; of a file, "" and its own."""
+        found = self._checked(path, self._readable)
+        if found.is_file():
+            return {"": found.stat().st_size}
+        return {
+            each.relative_to(found).as_posix(): each.stat().st_size
+            for each in sorted(found.rglob("*"))
+            if each.is_file() and not each.name.startswith(".")
+        }
+
+    def read(self, path: str, start: int) -> bytes:
+        """The bytes of a file from ``start`` on, one piece."""
+        with self._checked(path, self._readable).open("rb") as stream:
+            stream.seek(start)
+            return stream.read(_PIECE)
+
+    def write(self, path: str, pieces: list[bytes]) -> None:
+        """Write a file of the run, whole."""
+        target = self._checked(path, [self._run])
+        with replacing(target) as temporary, temporary.open("wb") as stream:
+            stream.writelines(pieces)
+
+    def remove(self, path: str) -> None:
+        """Remove a file of the run, where it is there."""
+        self._checked(path, [self._run]).unlink(missing_ok=True)
+
+    def _checked(self, path: str, allowed: Sequence[Path]) -> Path:
+        # No link and no "..": what another node names must lie where it says.
+        found = Path(path)
+        if os.path.normpath(path) == path and found == found.resolve():
+            for root in allowed:
+                if found.is_relative_to(root):
+                    return found
+        raise PermissionError(f"{path} is no file of this search")
+
+
+@contextmanager
+def serving(run: Path, others: Sequence[str]) -> Iterator[Shipping]:
+    """Serve the files of a search from this node to the others of the cluster.
+
+    Args:
+        run: the run folder.
+        others: files and folders that trials read.
+    """
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    actor = ray.remote(num_cpus=0, max_concurrency=_AT_ONCE)(FileServer)
+    token = os.urandom(16).hex()
+    server = actor.options(name=token, scheduling_strategy=here).remote(str(run), list(others))
+    (run / RAY).mkdir(exist_ok=True)
+    write_text(run / RAY / _TOKEN, token)
+    try:
+        yield Shipping(str(run), token)
+    finally:
+        ray.kill(server)
+
+
+class NodeFiles:
+    """The files of a search on this node, which does not see the run folder."""
+
+    def __init__(self, shipping: Shipping) -> None:
+        self._server, self._run = ray.get_actor(shipping.token), shipping.run
+        self._root = cache_root() / _TRIALS / shipping.token
+        _sweep(self._root.parent)
+        self._folder: Path | None = None
+        # What the driver has of the present trial, as the files here looked then.
+        self._sent: dict[str, tuple[int, int]] = {}
+
+    def local(self, spec: TrialSpec) -> TrialSpec:
+        """``spec`` with the paths of this node, where everything is by then.
+
+        Raises:
+            DataError: the cache here cannot be written, or is full.
+            ray.exceptions.RayError: the driver's node is gone.
+        """
+        self._forget()
+        rows = self._root / Path(spec.rows).name
+        if not rows.exists():
+            self._bring(spec.rows, rows)
+        folder = self._brought(spec.folder)
+        self._folder, self._sent = folder, _states(folder)
+        return dataclasses.replace(
+            spec,
+            pixels=self._kept(spec.pixels, cache_root() / "pixels" / Path(spec.pixels).name),
+            rows=str(rows),
+            weights=spec.weights and self._weights(spec.weights),
+            features=spec.features and str(cache_root() / _FEATURES),
+            folder=str(folder),
+            instead=spec.instead and str(self._brought(spec.instead)),
+            goes_on_from=spec.goes_on_from and str(self._brought(spec.goes_on_from)),
+        )
+
+    def send(self) -> None:
+        """Bring what has changed in the folder of the trial to the driver's node.
+
+        Raises:
+            ray.exceptions.RayError: that is gone, or cannot be written.
+        """
+        if self._folder is None:
+            return
+        target = f"{self._run}/{self._folder.relative_to(self._root).as_posix()}"
+        states = _states(self._folder)
+        for name in states.keys() | self._sent.keys():
+            if name not in states:
+                ray.get(self._server.remove.remote(f"{target}/{name}"))
+            elif states[name] != self._sent.get(name):
+                pieces = list(_pieces(self._folder / name))
+                ray.get(self._server.write.remote(f"{target}/{name}", pieces))
+        self._sent = states
+
+    def _forget(self) -> None:
+        """Remove what is here of the trial before; the driver has it."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder = None
+
+    def _brought(self, folder: str) -> Path:
+        """The folder of a trial, here; what a process that died has left in it stays."""
+        target = self._root / Path(folder).relative_to(self._run)
+        target.mkdir(parents=True, exist_ok=True)
+        for name in ray.get(self._server.sizes.remote(folder)):
+            self._bring(f"{folder}/{name}", _inside(target, name))
+        return target
+
+    def _kept(self, source: str, target: Path) -> str:
+        """A folder that is the same wherever it was built, by its name."""
+        if read_meta(Path(source)) is not None:
+            return source
+
+        def bring(into: Path) -> dict[str, Any]:
+            sizes = ray.get(self._server.sizes.remote(source))
+            check_space(into, sum(sizes.values()))
+            for name in sizes:
+                self._bring(f"{source}/{name}", _inside(into, name))
+            return dict(read_meta(into) or {})
+
+        built_once(target, bring)
+        return str(target)
+
+    def _weights(self, source: str) -> str:
+        (size,) = ray.get(self._server.sizes.remote(source)).values()
+        here = Path(source)
+        if here.is_file() and here.stat().st_size == size:
+            return source
+        key = hashlib.blake2b(f"{source} {size}".encode(), digest_size=16).hexdigest()
+
+        def bring(into: Path) -> dict[str, Any]:
+            check_space(into, size)
+            self._bring(source, into / here.name)
+            return {"sizes": {here.name: size}}
+
+        folder = cache_root() / _WEIGHTS / key
+        built_once(folder, bring)
+        return str(folder / here.name)
+
+    def _bring(self, source: str, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as temporary, temporary.open("wb") as stream:
+            while piece := ray.get(self._server.read.remote(source, stream.tell())):
+                stream.write(piece)
+                if len(piece) < _PIECE:
+                    break
+
+
+@cache
+def files_of(shipping: Shipping) -> NodeFiles | None:
+    """How this process comes to the files of a search; None where its node has them."""
+    with suppress(OSError):
+        if (Path(shipping.run) / RAY / _TOKEN).read_text(encoding="utf-8") == shipping.token:
+            return None
+    return NodeFiles(shipping)
+
+
+def _sweep(trials: Path) -> None:
+    for path in trials.glob("*"):
+        with suppress(OSError):
+            if path.stat().st_mtime < time.time() - _ABANDONED:
+                shutil.rmtree(path)
+
+
+def _states(folder: Path) -> dict[str, tuple[int, int]]:
+    found = {}
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.name.startswith("."):
+            status = path.stat()
+            found[path.relative_to(folder).as_posix()] = status.st_size, status.st_mtime_ns
+    return found
+
+
+def _inside(folder: Path, name: str) -> Path:
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        raise PermissionError(f"{name} leads out of {folder}")
+    return folder / name
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        while piece := stream.read(_PIECE):
+            yield piece
