@@ -48,6 +48,7 @@ class Resources:
         address: of the Ray cluster; None for this machine alone.
         most_threads: of a trial that has a machine for itself; 0 for the threads of all workers.
         most_workers: that were asked for; on a cluster None lets those grow with it.
+        nodes: on which trials may run, as the session begins.
     """
 
     workers: int
@@ -60,6 +61,7 @@ class Resources:
     address: str | None = None
     most_threads: int = 0
     most_workers: int | None = None
+    nodes: int = 1
 
     @property
     def threads_alone(self) -> int:
@@ -68,11 +70,7 @@ class Resources:
 
     def room_on(self, machines: Sequence[tuple[int, int]]) -> int:
         """How many trials find room on machines, each given by its cores and GPUs."""
-        room = 0
-        for cores, gpus in machines:
-            by_cores = cores // self.threads
-            each = self.gpus_per_trial
-            room += min(by_cores, _trials_at_a_time(gpus, each)) if each else by_cores
+        room = _room(machines, self.threads, self.gpus_per_trial)
         return room if self.most_workers is None else min(room, self.most_workers)
 
     @property
@@ -164,9 +162,10 @@ def share_of(
             f"{workers} workers with {each:g} GPUs each need more than the {gpus} of {where}; "
             "ask for fewer --workers or less --gpus-per-trial"
         )
-    cores = [own for own, _, _ in machines]
+    sizes = [(cores, gpus) for cores, gpus, _ in machines]
+    largest = max(cores for cores, _ in sizes)
     threads = max(
-        (each for each in range(1, max(cores) + 1) if sum(own // each for own in cores) >= workers),
+        (count for count in range(1, largest + 1) if _room(sizes, count, each) >= workers),
         default=1,
     )
     memory = min(
@@ -181,8 +180,9 @@ def share_of(
         gpu_bytes=gpu_bytes if each else 0,
         precision=precision,
         address=address,
-        most_threads=max(cores),
+        most_threads=largest,
         most_workers=asked,
+        nodes=len(machines),
     )
 
 
@@ -192,18 +192,29 @@ def _workers_on(cores: int, free: int) -> int:
     return max(1, min(max(cores // 2, 2), cores, in_memory))
 
 
+def _room(machines: Sequence[tuple[int, int]], threads: int, each: float) -> int:
+    """Trials of so many threads and GPUs that fit on machines at a time."""
+    fit = [cores // threads for cores, _ in machines]
+    if each:
+        fit = [
+            min(own, _trials_at_a_time(m[1], each)) for own, m in zip(fit, machines, strict=True)
+        ]
+    return sum(fit)
+
+
 def _trials_at_a_time(gpus: int, each: float) -> int:
     """How many trials fit; a trial's fraction lies on one GPU."""
     return gpus * int(1 / each) if each < 1 else int(gpus / each)
 
 
 def describe_hardware(resources: Resources) -> dict[str, Any]:
-    """The machine as ``run.json`` keeps it."""
+    """The machine, and of a cluster how many nodes, as ``run.json`` keeps it."""
     return {
         "cpu": cpu_name(),
         "cores": core_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "gpus": gpu_names(),
+        **({"nodes": resources.nodes} if resources.address else {}),
         "workers": resources.workers,
         "threads_per_worker": resources.threads,
         "precision": resources.precision,

@@ -1,41 +1,34 @@
-"""A search on a Ray cluster that runs already: real nodes on this machine."""
+"""A search on a Ray cluster that runs already: real nodes, which share no folder."""
 
 from __future__ import annotations
 
-import threading
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from automl_img import load_run
 from automl_img.errors import SettingsError
-from automl_img.events import EpochEnded, Event
-from automl_img.search import cluster
-from automl_img.search.cluster import Node, check, share_cluster
+from automl_img.runs import Run
+from automl_img.search.cluster import Node, share_cluster, troubles
 from automl_img.search.hardware import describe_versions
 from automl_img.search.resources import share_of
-from tests.search.searches import small_search
+from automl_img.search.shipping import FileServer
+from tests.pictures import class_folders
+from tests.search.nodes import Cluster, running_cluster
 
 GB = 10**9
-HERE = Node("a", 4, 0, 8 * GB, 0, "float32", describe_versions(), ())
-
-
-@contextmanager
-def running(nodes: int, cores: int = 1) -> Iterator[Any]:
-    """A cluster of so many nodes, of which the first is its head."""
-    from ray.cluster_utils import Cluster
-
-    found = Cluster(initialize_head=True, head_node_args={"num_cpus": cores})
-    try:
-        for _ in range(nodes - 1):
-            found.add_node(num_cpus=cores)
-        found.wait_for_nodes()
-        yield found
-    finally:
-        found.shutdown()
+HERE = Node("a", 4, 0, (), 8 * GB, 0, "float32", describe_versions(), "/cache", GB)
+# Seconds.
+_PATIENCE = 120.0
+_TINY = ("cnn.depth=2", "cnn.filters=8", "cnn.convolutions=1", "batch_size=16")
 
 
 @pytest.mark.parametrize(
@@ -59,6 +52,24 @@ def test_each_trial_fits_on_a_node(
     assert found.threads_alone == max(cores)
 
 
+def test_there_is_room_for_more_trials_as_nodes_join_unless_a_number_was_asked_for() -> None:
+    def shared(asked: int | None, each: float | None = None) -> Callable[..., int]:
+        machines = [(4, 1, 64 * GB), (4, 0, 64 * GB)]
+        found = share_of(machines, asked, each, gpu_bytes=0, precision="float32", address="auto")
+        return lambda *now: found.room_on(list(now))
+
+    free = shared(None, 0)
+    assert free((4, 1), (4, 0)) == 4
+    assert free((4, 1), (4, 0), (8, 0)) == 8
+    assert free((4, 1)) == 2
+    assert free() == 0
+    bounded = shared(3, 0)
+    assert bounded((4, 1), (4, 0), (8, 0)) == 3
+    on_gpus = shared(None, 0.5)
+    assert on_gpus((4, 1), (4, 0)) == 2
+    assert on_gpus((4, 1), (8, 2)) == 6
+
+
 def test_gpus_are_those_of_the_nodes_and_a_trial_has_those_of_one() -> None:
     machines = [(8, 2, 64 * GB), (8, 1, 64 * GB), (8, 0, 64 * GB)]
 
@@ -74,63 +85,188 @@ def test_gpus_are_those_of_the_nodes_and_a_trial_has_those_of_one() -> None:
         shared(3)
 
 
-def test_a_node_with_other_versions_or_without_the_folders_is_named() -> None:
-    check([HERE])
-    other = Node(*HERE.__dict__.values())
-    object.__setattr__(other, "name", "b")
-    object.__setattr__(other, "versions", {**describe_versions(), "keras": "3.0.0"})
-    with pytest.raises(SettingsError, match=r"every node must have keras .* but b has 3\.0\.0"):
-        check([HERE, other])
-    object.__setattr__(other, "versions", describe_versions())
-    object.__setattr__(other, "unseen", ("/there",))
-    with pytest.raises(SettingsError, match="every node must see /there, but b does not"):
-        check([HERE, other])
+def test_a_node_with_other_versions_or_without_a_cache_is_named() -> None:
+    assert troubles(HERE) == []
+    other = dataclasses.replace(
+        HERE, name="b", versions={**describe_versions(), "keras": "3.0.0"}, cache_bytes=0
+    )
+    versions, cache = troubles(other)
+    assert "have keras" in versions
+    assert versions.endswith("install it there, or start the nodes from one image")
+    assert "but b has 3.0.0" in versions
+    assert "but /cache of b cannot; set AUTOML_IMG_CACHE" in cache
+
+
+@pytest.mark.parametrize("address", ["", "x", "http://head:8265", "head:port", "head:99999"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(SettingsError, match=r"must be auto or HOST:PORT"):
+        share_cluster(address, None, None)
+
+
+def test_where_nobody_listens_that_is_said_at_once() -> None:
+    began = time.monotonic()
+    with pytest.raises(SettingsError, match=r"at '127\.0\.0\.1:9' there is none to be had"):
+        share_cluster("127.0.0.1:9", None, None)
+    assert time.monotonic() - began < 60
+
+
+class TestFilesOfASearch:
+    """What the driver's node gives to others."""
+
+    @pytest.fixture
+    def server(self, tmp_path: Path) -> FileServer:
+        for name in ("run/trials/00001", "pixels", "secret"):
+            (tmp_path / name).mkdir(parents=True)
+        (tmp_path / "run" / "trials" / "00001" / "checkpoint.npz").write_bytes(b"abc")
+        (tmp_path / "pixels" / "images.npy").write_bytes(b"x" * 10)
+        (tmp_path / "secret" / "key").write_bytes(b"key")
+        (tmp_path / "run" / "link").symlink_to(tmp_path / "secret")
+        return FileServer(str(tmp_path / "run"), [str(tmp_path / "pixels")])
+
+    def test_are_read_and_those_of_the_run_written(
+        self, server: FileServer, tmp_path: Path
+    ) -> None:
+        trial = f"{tmp_path}/run/trials/00001"
+        assert server.sizes(trial) == {"checkpoint.npz": 3}
+        assert server.sizes(f"{tmp_path}/pixels/images.npy") == {"": 10}
+        assert server.read(f"{tmp_path}/pixels/images.npy", 4) == b"x" * 6
+        server.write(f"{trial}/best.npz", [b"12", b"34"])
+        assert server.sizes(trial) == {"best.npz": 4, "checkpoint.npz": 3}
+        server.remove(f"{trial}/best.npz")
+        server.remove(f"{trial}/best.npz")
+        assert server.sizes(trial) == {"checkpoint.npz": 3}
+
+    def test_are_no_others(self, server: FileServer, tmp_path: Path) -> None:
+        for path in ("secret/key", "run/../secret/key", "run/link/key", "runs"):
+            with pytest.raises(PermissionError, match="is no file of this search"):
+                server.read(f"{tmp_path}/{path}", 0)
+        for path in ("pixels/images.npy", "run/link/key"):
+            with pytest.raises(PermissionError, match="is no file of this search"):
+                server.write(f"{tmp_path}/{path}", [b""])
+            with pytest.raises(PermissionError, match="is no file of this search"):
+                server.remove(f"{tmp_path}/{path}")
+        assert (tmp_path / "secret" / "key").read_bytes() == b"key"
+
+
+@pytest.fixture(scope="module")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the driver's node has; other nodes have an empty folder in its place."""
+    folder = tmp_path_factory.mktemp("of-driver")
+    class_folders(folder / "photos")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cluster(shared_folder: Path) -> Iterator[Cluster]:
+    with running_cluster(shared_folder) as found:
+        yield found
+
+
+def begin(cluster: Cluster, *words: str, token: str | None = None) -> subprocess.Popen[str]:
+    """A command of a user on the head."""
+    environment = {
+        **os.environ,
+        **cluster.environment,
+        "AUTOML_IMG_CACHE": str(cluster.hidden / "cache-of-driver"),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    if token is not None:
+        environment |= {"RAY_AUTH_TOKEN": token}
+    return subprocess.Popen(
+        [sys.executable, "-m", "automl_img", *words],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        cwd=cluster.hidden,
+    )
+
+
+def searched(cluster: Cluster, name: str, *more: str) -> list[str]:
+    fixed = [word for value in _TINY for word in ("--fix", value)]
+    return [
+        *("search", "photos", "--space", "cnn", "--image-size", "32", "--name", name),
+        *("--sampler", "random", "--address", cluster.address, *fixed, *more),
+    ]
+
+
+def until(true: Callable[[], bool], what: str, process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + _PATIENCE
+    while not true():
+        if process.poll() is not None or time.monotonic() > end:
+            process.kill()
+            pytest.fail(f"waited for {what}: {process.communicate()[0]}")
+        time.sleep(0.2)
+
+
+def text_of(process: subprocess.Popen[str]) -> str:
+    said, _ = process.communicate(timeout=_PATIENCE)
+    return said
+
+
+def started(run: Run) -> list[int]:
+    return [start.number for start in run.starts()] if (run.path / "run.json").exists() else []
 
 
 @pytest.mark.slow
-def test_where_no_cluster_runs_that_is_said(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="at '127.0.0.1:9' there is none"):
-        share_cluster("127.0.0.1:9", None, None, tmp_path)
-
-
-@pytest.mark.slow
-def test_a_search_uses_all_nodes_and_goes_on_where_one_is_lost(
-    photos: Path, tmp_path: Path
+def test_trials_run_on_nodes_that_share_nothing_and_go_on_where_one_is_lost(
+    cluster: Cluster,
 ) -> None:
-    with running(nodes=2) as found:
-        nodes = cluster.nodes_of(found.address, [tmp_path])
-        assert [node.cores for node in nodes] == [1, 1]
-        assert not any(node.unseen for node in nodes)
-        assert not list(tmp_path.glob(".seen-*"))
-        lost = threading.Event()
-        epochs: list[tuple[int | None, float]] = []
+    node = cluster.add_node()
+    run = Run(cluster.hidden / "runs" / "lost")
+    words = searched(cluster, "lost", "--budget", "5", "--max-epochs", "40")
+    driver = begin(cluster, *words)
+    until(lambda: len(started(run)) >= 2, "two trials at a time", driver)
+    there = Path(f"/proc/{node.pid}/root{cluster.hidden}/cache-of-node")
+    until(lambda: any(there.glob("trials/*/trials/*/*.npz")), "an epoch on the node", driver)
+    # It had none of these, and sees no folder of the driver.
+    assert any(there.glob("pixels/*/images.npy"))
+    assert not (there.parent / "photos").exists()
+    cluster.lose(node)
+    said = text_of(driver)
+    assert driver.returncode == 0, said
+    found = load_run(run.path)
+    assert [each.number for each in found.trials() if each.origin != "repeat"] == [0, 1, 2, 3, 4]
+    assert {each.state.value for each in found.trials()} <= {"complete", "pruned"}
+    assert found.read_json("test.json")
+    assert found.info["hardware"]["nodes"] == 2
 
-        def hear(event: Event) -> None:
-            if isinstance(event, EpochEnded):
-                epochs.append((event.number, time.time()))
-                both = {number for number, _ in epochs} >= {0, 1}
-                if both and not lost.is_set():
-                    lost.set()
-                    worker = [
-                        node for node in found.list_all_nodes() if node is not found.head_node
-                    ]
-                    found.remove_node(worker[0], allow_graceful=False)
 
-        run = small_search(
-            photos,
-            tmp_path / "runs",
-            hear,
-            budget=4,
-            max_epochs=6,
-            workers=2,
-            address=found.address,
-            sampler="random",
-        )
-        assert lost.is_set()
-        records = run.trials()
-        assert [record.number for record in records if record.origin != "repeat"] == [0, 1, 2, 3]
-        assert {record.stop_reason for record in records} == {"finished"}
-        assert run.info["status"] == "finished"
-        assert run.read_json("test.json")
-        # It was there before, and goes on.
-        assert cluster.nodes_of(found.address, [])
+@pytest.mark.slow
+def test_a_driver_that_was_killed_is_followed_by_another_which_uses_a_node_that_joined(
+    cluster: Cluster,
+) -> None:
+    run = Run(cluster.hidden / "runs" / "killed")
+    words = searched(cluster, "killed", "--budget", "4", "--max-epochs", "30")
+    driver = begin(cluster, *words)
+    until(lambda: len(started(run)) >= 1, "a trial", driver)
+    os.killpg(driver.pid, signal.SIGKILL)
+    driver.wait()
+    again = begin(cluster, "resume", "killed")
+    node = cluster.add_node()
+    there = Path(f"/proc/{node.pid}/root{cluster.hidden}/cache-of-node")
+    said = text_of(again)
+    assert again.returncode == 0, said
+    assert any(there.glob("pixels/*/images.npy")), said
+    numbers = [each.number for each in load_run(run.path).trials() if each.origin != "repeat"]
+    assert numbers == [0, 1, 2, 3]
+    cluster.lose(node)
+
+
+@pytest.mark.slow
+def test_a_wrong_token_is_one_sentence(cluster: Cluster) -> None:
+    refused = begin(cluster, *searched(cluster, "refused", "--budget", "1"), token="0" * 64)
+    said = text_of(refused)
+    assert refused.returncode == 1
+    assert "asks for a token, but does not take what RAY_AUTH_TOKEN" in " ".join(said.split())
+    assert "Traceback" not in said
+    assert "0" * 64 not in said
+
+
+@pytest.mark.slow
+def test_the_doctor_lists_the_nodes(cluster: Cluster) -> None:
+    asked = begin(cluster, "doctor", "--address", cluster.address, "--json")
+    found = json.loads(text_of(asked))
+    assert [node["cores"] for node in found["nodes"]] == [1]
+    assert found["troubles"] == []
