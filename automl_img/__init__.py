@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from automl_img.api import (
         check_data,
+        doctor,
         export_model,
         list_runs,
         list_spaces,
@@ -30,6 +31,7 @@ __all__ = [
     "AutomlImgError",
     "Run",
     "check_data",
+    "doctor",
     "export_model",
     "list_runs",
     "list_spaces",

@@ -1,6 +1,7 @@
 """The public functions; each command of the command line calls one of them."""
 
 from automl_img.api.images import check_data, preview_data
+from automl_img.api.machines import doctor
 from automl_img.api.runs import (
     RUNS,
     export_model,
@@ -17,6 +18,7 @@ __all__ = [
     "RUNS",
     "PresetSummary",
     "check_data",
+    "doctor",
     "export_model",
     "list_runs",
     "list_spaces",

@@ -10,6 +10,7 @@ import typer
 
 from automl_img.cli import (
     data,
+    doctor,
     export,
     plan,
     predict,
@@ -44,6 +45,7 @@ app.command("report")(report.report)
 app.command("export")(export.export)
 app.command("predict")(predict.predict)
 app.command("runs")(runs.runs)
+app.command("doctor")(doctor.doctor)
 
 
 def _show_version(asked: bool) -> None:

@@ -18,6 +18,14 @@ Run = Annotated[
 Out = Annotated[Path, typer.Option(help="The folder of all run folders.")]
 RUNS = Path("runs")
 _SPACE, _TRIAL, _MODEL, _DATA = "The space", "The trials", "The model", "The data"
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Use the nodes of a Ray cluster that runs; auto for the one of this machine.",
+        rich_help_panel=_TRIAL,
+    ),
+]
 
 
 def takes_settings(command: Callable[[dict[str, Any]], None]) -> Callable[..., None]:
@@ -98,14 +106,7 @@ def _search_options(
             rich_help_panel=_TRIAL,
         ),
     ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:PORT",
-            help="Train on a Ray cluster that runs; auto for the one of this machine.",
-            rich_help_panel=_TRIAL,
-        ),
-    ] = None,
+    address: Address = None,
     class_weights: Annotated[
         str | None,
         typer.Option(

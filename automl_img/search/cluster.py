@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from automl_img.data.cache import cache_root
 from automl_img.errors import SettingsError
 from automl_img.search.hardware import (
     available_memory,
+    core_count,
     cpu_precision,
     describe_versions,
     free_bytes,
@@ -26,7 +26,8 @@ from automl_img.search.hardware import (
     gpu_names,
     gpu_precision,
 )
-from automl_img.search.resources import Resources, share_of
+from automl_img.search.resources import Resources, share, share_of
+from automl_img.settings import SearchSettings
 
 # Seconds: a node answers in a few, but a new one imports for the first time.
 _ANSWER = 120.0
@@ -75,6 +76,17 @@ def prepare_environment() -> None:
     if os.environ.get(_TOKEN) or path.is_file():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+def resources_of(settings: SearchSettings) -> Resources:
+    """How trials share this machine, or the cluster that ``settings`` name.
+
+    Raises:
+        SettingsError: more is asked for than there is, or the cluster cannot be used.
+    """
+    if settings.address is None:
+        return share(settings.workers, settings.gpus_per_trial)
+    return share_cluster(settings.address, settings.workers, settings.gpus_per_trial)
 
 
 def share_cluster(address: str, workers: int | None, gpus_per_trial: float | None) -> Resources:
@@ -154,13 +166,22 @@ def _answer(ray: Any, asked: Any, name: str) -> Node:
     return found
 
 
+def this_machine() -> Node:
+    """This machine, as a search without a cluster uses it."""
+    return _node(socket.gethostname(), core_count(), len(gpu_names()))
+
+
 def _look(address: str, resources: Mapping[str, float]) -> Node:
     """Runs on a node."""
-    gpus = int(resources.get("GPU", 0))
+    name = f"{socket.gethostname()} ({address})"
+    return _node(name, int(resources.get("CPU", 0)), int(resources.get("GPU", 0)))
+
+
+def _node(name: str, cores: int, gpus: int) -> Node:
     cache = cache_root()
     return Node(
-        name=f"{socket.gethostname()} ({address})",
-        cores=int(resources.get("CPU", 0)),
+        name=name,
+        cores=cores,
         gpus=gpus,
         gpu_names=tuple(gpu_names()),
         memory_bytes=available_memory(),
@@ -193,8 +214,7 @@ def connected(address: str, **options: Any) -> Iterator[Any]:
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     quiet = {"logging_level": logging.CRITICAL, "log_to_driver": False}
     try:
-        with _silent():
-            ray.init(address=address, **{**quiet, **options})
+        ray.init(address=address, **{**quiet, **options})
     except Exception as error:
         ray.shutdown()
         raise SettingsError(_why_not(address, error)) from None
@@ -202,21 +222,6 @@ def connected(address: str, **options: Any) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Without what Ray's C++ part writes to stderr of each attempt to connect."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _refuse_silence(address: str) -> None:

@@ -28,7 +28,7 @@ from automl_img.search.measuring import Measuring
 from automl_img.search.objective import decided
 from automl_img.search.proposals import FOR_PROBES
 from automl_img.search.reserve import MEMBER, Reserve, gains_from_cores, seconds_alone
-from automl_img.search.resources import Resources, share
+from automl_img.search.resources import Resources
 from automl_img.search.rungs import Rungs
 from automl_img.search.specs import PROBE_EPOCHS, Specs
 from automl_img.search.spending import FOR_FINALISTS, FOR_RETRAINING, Spending
@@ -119,7 +119,7 @@ def plan_search(settings: SearchSettings, listener: Listener = ignore) -> Plan:
     """
     preset = read_preset(find_preset(settings.space))
     space = build_space(settings.space, preset, declared(), settings.search, settings.fixed)
-    resources = share(settings.workers, settings.gpus_per_trial)
+    resources = resources_of(settings)
     weights = weights_of_space(space, settings.weights_dir)
     prepared = prepare(settings, listener)
     settings = decided(settings, prepared)

@@ -14,6 +14,7 @@ from automl_img.models.hyperparameters import declared
 from automl_img.models.imbalance import refuse_for_several_classes
 from automl_img.models.weights import weights_of_space
 from automl_img.runs import RAY, Run, check_free, create_run, find_run, refuse_links, remove_folders
+from automl_img.search.cluster import resources_of
 from automl_img.search.disk import check_room, missing_bytes, needed_bytes, telling_of_full_disks
 from automl_img.search.earlier import Earlier, earlier_of
 from automl_img.search.history import resolve
@@ -28,9 +29,8 @@ from automl_img.search.reopen import (
     tell_torn,
     tell_versions,
 )
-from automl_img.search.resources import Resources, share
 from automl_img.search.session import Session
-from automl_img.settings import SearchSettings, check
+from automl_img.settings import check
 from automl_img.space.presets import build_space, find_preset, read_preset
 
 # Of the driver, before it imports Keras: the backend of its workers, and a share of the GPU alone.
@@ -78,7 +78,7 @@ def search(
     if asked.name is not None:
         check_free(Path(asked.out), asked.name)
     resolve(asked.warm_start, Path(asked.out))
-    resources = _shared(asked)
+    resources = resources_of(asked)
     weights = weights_of_space(space, asked.weights_dir)
     prepared = prepare(asked, listener)
     asked = decided(asked, prepared, listener)
@@ -138,7 +138,7 @@ def resume(
         space = space_of(found, asked)
         tell_versions(found, listener)
         tell_torn(found, listener)
-        resources = _shared(asked)
+        resources = resources_of(asked)
         weights = weights_of_space(space, asked.weights_dir)
         prepared = prepare(asked, listener)
         check_data(found, prepared)
@@ -150,19 +150,6 @@ def resume(
                 asked, space, resources, prepared, weights, listener, began, found, earlier
             )
             return session.run_to_the_end()
-
-
-def _shared(asked: SearchSettings) -> Resources:
-    """How trials share this machine, or the cluster that was named.
-
-    Raises:
-        SettingsError: more is asked for than there is, or the cluster cannot be used.
-    """
-    if asked.address is None:
-        return share(asked.workers, asked.gpus_per_trial)
-    from automl_img.search.cluster import share_cluster
-
-    return share_cluster(asked.address, asked.workers, asked.gpus_per_trial)
 
 
 def _prepare_environment() -> None:
