@@ -9,17 +9,10 @@ from automl_img.metrics import NAMES
 from automl_img.report.card import Card, reached, validation_accuracy
 from automl_img.report.drawing import counted, duration, percent, significant
 from automl_img.report.statistics import wilson
+from automl_img.runs import TESTED
 from automl_img.trials import Params, TrialState
 
-# In ``test.json``.
-_TEST_SCORES = {
-    NAMES["val_balanced_accuracy"]: "balanced_accuracy",
-    NAMES["val_macro_f1"]: "macro_f1",
-    NAMES["val_auc"]: "roc_auc",
-    NAMES["val_loss"]: "log_loss",
-    NAMES["val_map"]: "mean_average_precision",
-    NAMES["val_jaccard"]: "jaccard",
-}
+_TEST_SCORES = {NAMES[name]: key for name, key in TESTED.items() if name != "val_accuracy"}
 # Said first, in this order, where the winner has them; the rest is in the table of trials.
 _KEY_PARAMS = ("optimizer.learning_rate", "learning_rate", "optimizer.name", "batch_size")
 

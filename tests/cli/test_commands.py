@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -66,7 +68,7 @@ def test_the_help_names_every_command_and_option_with_what_it_does(tmp_path: Pat
     for words in (
         "--version Say the version.",
         "search Search for the best classifier of DATA, retrain it, test it once, export it and",
-        "runs List the runs: when, on what data, best validation and test accuracy.",
+        "runs List the runs: when, on what data, how good by the score that decided.",
         "spaces Look at search spaces, check them, write new ones.",
     ):
         assert words in said
@@ -174,6 +176,29 @@ def test_what_trains_nothing_waits_for_neither_tensorflow_nor_ray(
     assert done.returncode == 0, done.stderr
     assert says in done.stdout
     assert run.report.exists() == (words == ["report"])
+
+
+def test_runs_are_listed_with_the_score_that_decided(tmp_path: Path) -> None:
+    accuracy = golden_run(tmp_path / "runs", name="accuracy")
+    several = golden_run(tmp_path / "runs", name="several")
+    several.update_info(search={**several.info["search"], "objectives": ["val_map", "latency"]})
+    best = max(several.trials(), key=lambda trial: trial.best.val_accuracy if trial.best else 0)
+    assert best.best is not None
+    epoch = dataclasses.replace(best.best, epoch=len(best.epochs) + 1, score=0.98765)
+    several.append_trial(dataclasses.replace(best, epochs=(*best.epochs, epoch)))
+    test = several.read_json("test.json") or {}
+    several.write_json("test.json", {**test, "mean_average_precision": 0.4321})
+    loss = golden_run(tmp_path / "runs", name="loss")
+    loss.update_info(search={**loss.info["search"], "objectives": ["val_loss"]})
+    loss.write_json("test.json", {**test, "log_loss": 6.0, "multi_label": True})
+    done = automl_img("runs", cwd=tmp_path)
+    lines = {line.split()[0]: line for line in done.stdout.splitlines()}
+    assert " score " in lines["run"]
+    assert re.search(r" map +0\.988 +0\.432 ", lines["several"])
+    own = (accuracy.read_json("test.json") or {})["accuracy"]
+    assert re.search(rf" accuracy +0\.\d+ +{own:.3f} ", lines["accuracy"])
+    # Three classes.
+    assert re.search(r" loss +0\.\d+ +0\.135 ", lines["loss"])
 
 
 def test_a_search_with_a_taken_name_leaves_the_run_alone(tmp_path: Path) -> None:
