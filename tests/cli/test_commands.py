@@ -221,3 +221,23 @@ def test_a_data_check_names_what_it_finds_as_text_and_as_json(tmp_path: Path) ->
     [conflict] = [each for each in found["findings"] if each["kind"] == "conflicting labels"]
     assert conflict["images"] == [["blue/again.png", "red/000.png"]]
     assert sum(sum(counts.values()) for counts in found["counts"].values()) == 37
+
+
+def test_a_data_check_counts_coarser_classes_and_has_no_parts_of_one_class(tmp_path: Path) -> None:
+    photos = class_folders(tmp_path / "photos", per_class=12)
+    kinds = {"red": "warm", "green": "cold", "blue": "cold"}
+    rows = [
+        f"{path},{path.parent.name},{kinds[path.parent.name]}" for path in photos.rglob("*.png")
+    ]
+    (tmp_path / "all.csv").write_text("\n".join(["path,label,kind", *rows]))
+    done = automl_img("data", "check", "all.csv", "--coarse-column", "kind", cwd=tmp_path)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    where = lines.index(["coarser", "class", "train", "validation", "test"])
+    cold, warm, every = lines[where + 1 : where + 4]
+    assert (cold[0], warm[0], every[0]) == ("cold", "warm", "all")
+    assert (sum(map(int, cold[1:])), sum(map(int, warm[1:]))) == (24, 12)
+    (tmp_path / "one.csv").write_text("\n".join(["path,label", *(r for r in rows if ",red" in r)]))
+    said = automl_img("data", "check", "one.csv", cwd=tmp_path).stdout
+    assert "Parts:     none, as a search cannot begin on these images" in said
+    assert "validation" not in said
+    assert re.search(r"^ *all +12 *$", said, re.MULTILINE)
