@@ -41,8 +41,7 @@ class Finding:
     """One thing that was found.
 
     Attributes:
-        kind: "unusable", "copies across parts", "conflicting labels", "copies", "unreadable",
-            "flat", "dark", "blurred", "tiny classes", "untrained classes" or "imbalance".
+        kind: a few words, as "conflicting labels"; docs/audit.md has all.
         severity: "error" spoils the figures of a search, "warning" may, "note" should be known.
         sentence: what it is, and what a search does about it.
         groups: rows of the images that show it, those that belong together in one tuple; the first
@@ -65,6 +64,7 @@ class Audit:
         split: rows of ``index``; all are training images where it cannot be split.
         appearances: of ``index``.
         unusable: why a search cannot begin on it, or None.
+        hint: as in ``Listing``.
     """
 
     name: str
@@ -73,12 +73,14 @@ class Audit:
     split: Split
     appearances: Appearances
     unusable: str | None = None
+    hint: str = ""
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """The worst first."""
         order = ("error", "warning", "note")
         found = [Finding("unusable", "error", self.unusable)] if self.unusable else []
+        found += [Finding("divided labels", "warning", self.hint)] if self.hint else []
         found += itertools.chain(self._of_copies(), self._of_classes(), self._of_looks())
         return tuple(sorted(found, key=lambda finding: order.index(finding.severity)))
 
@@ -289,7 +291,7 @@ def audit(settings: SearchSettings, listener: Listener = ignore) -> Audit:
     except DataError as error:
         none = np.zeros(0, dtype=np.int64)
         unusable, split = str(error), Split(np.arange(len(index)), none, none)
-    return Audit(listing.name, listing.kind, index, split, looks, unusable)
+    return Audit(listing.name, listing.kind, index, split, looks, unusable, listing.hint)
 
 
 def _quartiles(values: np.ndarray) -> list[int]:
