@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from automl_img.cli.options import RUNS, Out
-from automl_img.cli.output import fail, quiet_libraries, say, write_json
+from automl_img.cli.output import fail, quiet_libraries, say_row, write_json
 
 
 def predict(
@@ -35,6 +35,6 @@ def predict(
             fail(f"{prediction.image}: {prediction.error}")
         elif not json:
             sure = [f"{prediction.probabilities[name]:.3f}" for name in prediction.labels]
-            say(f"{prediction.image}\t{prediction.label}\t{'|'.join(sure)}")
+            say_row(prediction.image, prediction.label or "", "|".join(sure))
     if any(prediction.error for prediction in found):
         raise typer.Exit(1)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from automl_img.cli.output import say_row
 from tests.pictures import class_folders
 from tests.report.golden import golden_run
 
@@ -241,3 +242,10 @@ def test_a_data_check_counts_coarser_classes_and_has_no_parts_of_one_class(tmp_p
     assert "Parts:     none, as a search cannot begin on these images" in said
     assert "validation" not in said
     assert re.search(r"^ *all +12 *$", said, re.MULTILINE)
+
+
+def test_a_row_has_tabs_and_nothing_that_a_terminal_obeys(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    say_row("a [b]\x1b.png", "cat|dog", "0.912|0.700")
+    assert capsys.readouterr().out == "a [b]\\x1b.png\tcat|dog\t0.912|0.700\n"
