@@ -59,6 +59,34 @@ def mean_average_precision(probabilities: np.ndarray, labels: np.ndarray) -> flo
     return float(known.mean()) if len(known) else 0.0
 
 
+def resampled_map(probabilities: np.ndarray, labels: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """The mean average precision of images drawn anew, float (draws,): that of
+    ``mean_average_precision``, of many draws at the cost of one sorting.
+
+    Args:
+        drawn: how often each image was drawn, int (draws, images).
+    """
+    order = np.argsort(-probabilities, axis=0, kind="stable")
+    ranked = np.take_along_axis(probabilities, order, axis=0)
+    mine = np.take_along_axis(labels > 0, order, axis=0)
+    # Of equal probabilities the last place counts for all.
+    places = np.arange(len(labels))[:, None]
+    ends = np.vstack([ranked[1:] < ranked[:-1], np.ones((1, ranked.shape[1]), np.bool_)])
+    last = np.minimum.accumulate(np.where(ends, places, len(labels))[::-1], axis=0)[::-1]
+    found = np.zeros(len(drawn))
+    for draw, times in enumerate(drawn):
+        every = times[order]
+        own = every * mine
+        reached = [np.take_along_axis(each.cumsum(axis=0), last, axis=0) for each in (own, every)]
+        precisions = reached[0] / np.maximum(reached[1], 1)
+        count = own.sum(axis=0)
+        present = count > 0
+        if present.any():
+            each = (precisions * own).sum(axis=0)[present] / count[present]
+            found[draw] = each.mean()
+    return found
+
+
 def jaccard(
     probabilities: np.ndarray, labels: np.ndarray, thresholds: float | np.ndarray = THRESHOLD
 ) -> np.ndarray:

@@ -5,7 +5,7 @@ Of images that have one class each; those of images that may have several are in
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -22,6 +22,9 @@ NAMES = {
     **label_scores.NAMES,
 }
 
+# With fewer a variance says little.
+_FEWEST_RESAMPLES = 40
+
 
 def score(objective: str, probabilities: np.ndarray, labels: np.ndarray) -> float:
     """What predictions reach by an objective, in [0, 1]; the higher the better.
@@ -37,6 +40,33 @@ def score(objective: str, probabilities: np.ndarray, labels: np.ndarray) -> floa
     """
     scores = label_scores.SCORES if are_sets(labels) else _SCORES
     return scores[objective](probabilities, labels)
+
+
+def resampled_scores(
+    objective: str, predictions: Sequence[np.ndarray], labels: np.ndarray, resamples: int, most: int
+) -> np.ndarray | None:
+    """What several models reach on images drawn anew, the same for all of them, float
+    (resamples, models): a paired bootstrap with a fixed seed. None where that takes too long.
+
+    Args:
+        objective: see ``score``.
+        predictions: one a model, float (images, classes).
+        resamples: fewer are drawn where ``most`` wants it, but no fewer than 40.
+        most: probabilities that are looked at in all.
+    """
+    resamples = min(resamples, most // sum(each.size for each in predictions))
+    if resamples < _FEWEST_RESAMPLES:
+        return None
+    images, rng = len(labels), np.random.default_rng(0)
+    draws = [rng.integers(images, size=images) for _ in range(resamples)]
+    if objective == "val_map":
+        times = np.stack([np.bincount(rows, minlength=images) for rows in draws])
+        each = [label_scores.resampled_map(model, labels, times) for model in predictions]
+        return np.column_stack(each)
+    found = [
+        [score(objective, model[rows], labels[rows]) for model in predictions] for rows in draws
+    ]
+    return np.array(found)
 
 
 def objectives_of(sets: bool) -> tuple[str, ...]:

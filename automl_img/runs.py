@@ -47,6 +47,16 @@ if TYPE_CHECKING:
 
 # In the run folder, while it is searched.
 RAY = "ray"
+# Of what a search can aim at, its name in ``test.json``.
+TESTED = {
+    "val_accuracy": "accuracy",
+    "val_balanced_accuracy": "balanced_accuracy",
+    "val_macro_f1": "macro_f1",
+    "val_auc": "roc_auc",
+    "val_loss": "log_loss",
+    "val_map": "mean_average_precision",
+    "val_jaccard": "jaccard",
+}
 Line = TypeVar("Line")
 
 

@@ -14,6 +14,7 @@ from automl_img.label_scores import (
     jaccard,
     log_loss,
     mean_average_precision,
+    resampled_map,
 )
 from automl_img.metrics import confidence, objectives_of, right, score
 
@@ -31,6 +32,15 @@ def test_average_precision_is_that_of_scikit_learn_with_ties_too() -> None:
     # No image has the last class: it says nothing, and counts for nothing.
     assert np.isnan(found[4])
     assert mean_average_precision(PROBABILITIES, LABELS) == pytest.approx(found[:4].mean())
+
+
+def test_resampling_gives_what_the_images_drawn_give() -> None:
+    draws = [RNG.integers(200, size=200) for _ in range(5)]
+    times = np.stack([np.bincount(rows, minlength=200) for rows in draws])
+    expected = [mean_average_precision(PROBABILITIES[rows], LABELS[rows]) for rows in draws]
+    assert resampled_map(PROBABILITIES, LABELS, times) == pytest.approx(expected)
+    nothing = np.zeros_like(LABELS)
+    assert resampled_map(PROBABILITIES, nothing, times).tolist() == [0.0] * 5
 
 
 def test_the_others_are_those_of_scikit_learn() -> None:

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Look at images before a search.")
 _Data = Annotated[
     str,
-    typer.Argument(help="A folder of class folders, a table, a zip or tar, or a built-in name."),
+    typer.Argument(
+        help="A folder of class folders, a table, a zip or tar, a URL, or a built-in name."
+    ),
+]
+_Limit = Annotated[
+    int | None, typer.Option(help="At most N images a class and split, a seeded part.")
 ]
 _Column = Annotated[str | None, typer.Option(help="Column of a table.")]
 _Groups = Annotated[
@@ -29,6 +34,9 @@ _Several = Annotated[
 ]
 _Separator = Annotated[
     str | None, typer.Option(metavar="TEXT", help="Between the classes of an image with several.")
+]
+_Coarse = Annotated[
+    str | None, typer.Option(help="Column of a table: the coarser class of each class.")
 ]
 _COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 _MOST_CLASSES = 20
@@ -41,14 +49,12 @@ def check(
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page with the pictures.")
     ] = None,
-    limit_per_class: Annotated[
-        int | None, typer.Option(help="At most N images a class and split, a seeded part.")
-    ] = None,
+    limit_per_class: _Limit = None,
     path_column: _Column = None,
     label_column: _Column = None,
     label_columns: _Several = None,
     label_separator: _Separator = None,
-    coarse_column: _Column = None,
+    coarse_column: _Coarse = None,
     split_column: _Column = None,
     group_column: _Groups = None,
     seed: Annotated[int, typer.Option(help="Of the splits.")] = 0,
@@ -93,10 +99,12 @@ def preview(
     image_size: Annotated[
         int | None, typer.Option(help="Side in pixels. [default: from the data]")
     ] = None,
+    limit_per_class: _Limit = None,
     path_column: _Column = None,
     label_column: _Column = None,
     label_columns: _Several = None,
     label_separator: _Separator = None,
+    coarse_column: _Coarse = None,
     split_column: _Column = None,
     group_column: _Groups = None,
     seed: Annotated[int, typer.Option(help="Of the parts, the images and their changes.")] = 0,
@@ -111,7 +119,8 @@ def preview(
     asked = {"image_size": image_size, "path_column": path_column, "seed": seed}
     asked |= {"label_column": label_column, "split_column": split_column}
     asked |= {"label_columns": label_columns, "label_separator": label_separator}
-    asked |= {"group_column": group_column}
+    asked |= {"group_column": group_column, "coarse_column": coarse_column}
+    asked |= {"limit_per_class": limit_per_class}
     typed = pairs(fix or [], "--fix")
     with quiet_libraries(), listening(talk) as listener:
         page = api.preview_data(
@@ -126,9 +135,9 @@ def _say(audit: Audit) -> None:
     say(f"Data:      {audit.name} ({audit.source}), {len(index):,} images{left}")
     say(f"Classes:   {len(index.class_names):,}")
     say(f"Sides:     {_sides(audit)}")
-    shown.print(_parts(audit))
-    if len(index.class_names) > _MOST_CLASSES:
-        say(f"and {len(index.class_names) - _MOST_CLASSES:,} more classes; --json has all")
+    if audit.unusable is not None:
+        say("Parts:     none, as a search cannot begin on these images")
+    _say_counts(audit)
     for finding in audit.findings:
         colour = _COLOURS[finding.severity]
         text = f"[{colour}]{finding.severity}:[/] {plain(finding.sentence)}"
@@ -149,11 +158,16 @@ def _sides(audit: Audit) -> str:
     return f"{wide}, wide; {high}, high{grey}"
 
 
-def _parts(audit: Audit) -> Table:
-    counts = audit.counts
-    table = Table("class", *counts, box=None)
-    for name in audit.index.class_names[:_MOST_CLASSES]:
-        table.add_row(plain(name), *(f"{of[name]:,}" for of in counts.values()))
-    images = [f"{len(rows):,}" for rows in audit.split.parts().values()]
-    table.add_row("all", *images, style="bold")
-    return table
+def _say_counts(audit: Audit) -> None:
+    sizes = [f"{len(rows):,}" for rows in audit.parts.values()]
+    for what, counts in (("class", audit.counts), ("coarser class", audit.coarse_counts)):
+        if not counts:
+            continue
+        table = Table(what, *counts, box=None)
+        names = list(next(iter(counts.values())))
+        for name in names[:_MOST_CLASSES]:
+            table.add_row(plain(name), *(f"{of[name]:,}" for of in counts.values()))
+        table.add_row("all", *sizes, style="bold")
+        shown.print(table)
+        if len(names) > _MOST_CLASSES:
+            say(f"and {len(names) - _MOST_CLASSES:,} more {what}es; --json has all")

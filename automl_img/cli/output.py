@@ -22,13 +22,21 @@ talk = Console(stderr=True, highlight=False)
 def plain(text: str) -> str:
     """``text`` that the terminal and rich print as it is: names of files and classes are neither
     markup nor commands to the terminal."""
-    shown = (char if char.isprintable() else ascii(char)[1:-1] for char in text)
-    return escape("".join(shown))
+    return escape(_printable(text))
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def say(text: str) -> None:
     """One line of result."""
     data.print(plain(text), soft_wrap=True)
+
+
+def say_row(*cells: str) -> None:
+    """One line of result with tabs between its cells, which rich would make spaces."""
+    sys.stdout.write("\t".join(map(_printable, cells)) + "\n")
 
 
 def note(text: str) -> None:

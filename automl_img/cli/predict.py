@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from automl_img.cli.options import RUNS, Out
-from automl_img.cli.output import fail, quiet_libraries, say, write_json
+from automl_img.cli.output import fail, quiet_libraries, say_row, write_json
 
 
 def predict(
@@ -18,7 +18,12 @@ def predict(
     json: Annotated[bool, typer.Option("--json", help="Every probability, as JSON.")] = False,
     out: Out = RUNS,
 ) -> None:
-    """Say the class of each image, and how probable it is."""
+    """Say the class of each image, and how probable it is.
+
+    A line an image: file, class and probability, with tabs between them. Of a model for several
+    classes an image it has all that are said to be there, and their probabilities in this order,
+    with "|" between them.
+    """
     from automl_img import api
 
     with quiet_libraries():
@@ -29,7 +34,7 @@ def predict(
         if prediction.error is not None:
             fail(f"{prediction.image}: {prediction.error}")
         elif not json:
-            sure = "" if prediction.probability is None else f"{prediction.probability:.3f}"
-            say(f"{prediction.image}\t{prediction.label}\t{sure}")
+            sure = [f"{prediction.probabilities[name]:.3f}" for name in prediction.labels]
+            say_row(prediction.image, prediction.label or "", "|".join(sure))
     if any(prediction.error for prediction in found):
         raise typer.Exit(1)

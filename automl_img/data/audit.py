@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,11 +14,13 @@ import numpy as np
 from automl_img import labels as label_sets
 from automl_img.data.appearance import Appearances
 from automl_img.data.cache import cache_root
+from automl_img.data.classes import natural
 from automl_img.data.copies import with_copies
 from automl_img.data.duplicates import FLAT_CONTRAST
 from automl_img.data.index import DataIndex, Ints, Mask, indexed
 from automl_img.data.listing import SPLITS, as_sentence
 from automl_img.data.split import Split, cut
+from automl_img.data.wording import are, count, have, them
 from automl_img.errors import DataError
 from automl_img.events import Listener, ignore
 from automl_img.settings import SearchSettings
@@ -39,8 +41,7 @@ class Finding:
     """One thing that was found.
 
     Attributes:
-        kind: "unusable", "copies across parts", "conflicting labels", "copies", "unreadable",
-            "flat", "dark", "blurred", "tiny classes", "untrained classes" or "imbalance".
+        kind: a few words, as "conflicting labels"; docs/audit.md has all.
         severity: "error" spoils the figures of a search, "warning" may, "note" should be known.
         sentence: what it is, and what a search does about it.
         groups: rows of the images that show it, those that belong together in one tuple; the first
@@ -63,6 +64,7 @@ class Audit:
         split: rows of ``index``; all are training images where it cannot be split.
         appearances: of ``index``.
         unusable: why a search cannot begin on it, or None.
+        hint: as in ``Listing``.
     """
 
     name: str
@@ -71,19 +73,38 @@ class Audit:
     split: Split
     appearances: Appearances
     unusable: str | None = None
+    hint: str = ""
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """The worst first."""
         order = ("error", "warning", "note")
         found = [Finding("unusable", "error", self.unusable)] if self.unusable else []
+        found += [Finding("divided labels", "warning", self.hint)] if self.hint else []
         found += itertools.chain(self._of_copies(), self._of_classes(), self._of_looks())
         return tuple(sorted(found, key=lambda finding: order.index(finding.severity)))
 
     @cached_property
     def counts(self) -> dict[str, dict[str, int]]:
-        """Images of each class, by part."""
-        return {part: self._by_class(rows) for part, rows in self.split.parts().items()}
+        """Images of each class, by part; of "all" where the data cannot be split."""
+        return {part: self._by_class(rows) for part, rows in self.parts.items()}
+
+    @cached_property
+    def coarse_counts(self) -> dict[str, dict[str, int]] | None:
+        """The same of each coarser class; None where there is none."""
+        coarse = self.index.coarse
+        if coarse is None:
+            return None
+        found = {part: dict.fromkeys(sorted(set(coarse), key=natural), 0) for part in self.counts}
+        for part, of_classes in self.counts.items():
+            for name, own in zip(coarse, of_classes.values(), strict=True):
+                found[part][name] += own
+        return found
+
+    @property
+    def parts(self) -> dict[str, Ints]:
+        """Rows of each part; "all" where the data cannot be split."""
+        return self.split.parts() if self.unusable is None else {"all": self.split.train}
 
     def _by_class(self, rows: Ints) -> dict[str, int]:
         names = self.index.class_names
@@ -102,6 +123,7 @@ class Audit:
             "classes": len(index.class_names),
             "multi_label": label_sets.are_sets(index.labels),
             "counts": self.counts,
+            "coarse_counts": self.coarse_counts,
             "grey": int(index.grey.sum()),
             "widths": _quartiles(index.widths),
             "heights": _quartiles(index.heights),
@@ -117,8 +139,8 @@ class Audit:
         }
 
     def part_of(self, row: int) -> str:
-        """The name of the part that an image is in."""
-        return SPLITS[self._parts[row]]
+        """The name of the part that an image is in; "" where the data cannot be split."""
+        return SPLITS[self._parts[row]] if self.unusable is None else ""
 
     @cached_property
     def _parts(self) -> Ints:
@@ -171,7 +193,7 @@ class Audit:
             yield Finding(
                 "conflicting labels",
                 "warning",
-                f"{_count(conflicts, 'group')} of copies {_has(conflicts)} different labels, of "
+                f"{count(conflicts, 'group')} of copies {have(conflicts)} different labels, of "
                 "which at most one is right",
                 tuple(conflicts[:_SHOWN]),
             )
@@ -180,7 +202,7 @@ class Audit:
             yield Finding(
                 "copies",
                 "note",
-                f"{len(copies):,} of {len(self.index):,} images {_is(copies)} a copy of another, "
+                f"{len(copies):,} of {len(self.index):,} images {are(copies)} a copy of another, "
                 "exact or nearly so",
                 self._groups[:_SHOWN],
             )
@@ -193,7 +215,7 @@ class Audit:
             yield Finding(
                 "unreadable",
                 "warning",
-                f"{_count(unreadable, 'image')} cannot be used (first: {first.name}: "
+                f"{count(unreadable, 'image')} cannot be used (first: {first.name}: "
                 f"{first.reason})",
             )
         counts = index.class_counts
@@ -202,7 +224,7 @@ class Audit:
             yield Finding(
                 "tiny classes",
                 "warning",
-                f"{_count(tiny, 'class')} {_has(tiny)} fewer than {TINY_CLASS} images "
+                f"{count(tiny, 'class')} {have(tiny)} fewer than {TINY_CLASS} images "
                 f"({as_sentence(tiny)}): what is measured of them is mostly chance",
             )
         trained = label_sets.count(index.labels[self.split.train], len(names))
@@ -211,8 +233,8 @@ class Audit:
             yield Finding(
                 "untrained classes",
                 "warning",
-                f"{_count(untrained, 'class')} {_has(untrained)} no training image "
-                f"({as_sentence(untrained)}); a search leaves {_it(untrained)} out",
+                f"{count(untrained, 'class')} {have(untrained)} no training image "
+                f"({as_sentence(untrained)}); a search leaves {them(untrained)} out",
             )
         most, least = int(counts.argmax()), int(counts.argmin())
         if imbalanced(counts) and not label_sets.are_sets(index.labels):
@@ -240,7 +262,7 @@ class Audit:
             rows = np.flatnonzero(found).tolist()
             if rows:
                 groups = tuple((row,) for row in rows[:_SHOWN])
-                yield Finding(kind, "note", f"{_count(rows, 'image')} {_is(rows)} {how}", groups)
+                yield Finding(kind, "note", f"{count(rows, 'image')} {are(rows)} {how}", groups)
 
 
 def imbalanced(counts: Ints) -> bool:
@@ -269,26 +291,9 @@ def audit(settings: SearchSettings, listener: Listener = ignore) -> Audit:
     except DataError as error:
         none = np.zeros(0, dtype=np.int64)
         unusable, split = str(error), Split(np.arange(len(index)), none, none)
-    return Audit(listing.name, listing.kind, index, split, looks, unusable)
+    return Audit(listing.name, listing.kind, index, split, looks, unusable, listing.hint)
 
 
 def _quartiles(values: np.ndarray) -> list[int]:
     """Least, quartiles and most, pixels."""
     return [int(value) for value in np.quantile(values, [0, 0.25, 0.5, 0.75, 1])]
-
-
-def _count(items: Sequence[object] | Ints, noun: str) -> str:
-    plural = "classes" if noun == "class" else f"{noun}s"
-    return f"{len(items):,} {noun if len(items) == 1 else plural}"
-
-
-def _is(items: Sequence[object]) -> str:
-    return "is" if len(items) == 1 else "are"
-
-
-def _has(items: Sequence[object] | Ints) -> str:
-    return "has" if len(items) == 1 else "have"
-
-
-def _it(items: Sequence[object]) -> str:
-    return "it" if len(items) == 1 else "them"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -10,6 +12,10 @@ from automl_img import labels as label_sets
 from automl_img.data.listing import Listing
 from automl_img.errors import DataError
 from automl_img.labels import Ints, Labels
+
+# What may stand between the classes of an image: the part of the labels that has it at the least,
+# and how many names there are at the most to each different label. Names have commas too.
+_SEPARATORS = {"|": (0.1, 1.0), ";": (0.1, 1.0), ",": (0.25, 2 / 3)}
 
 
 def labels_of(listing: Listing, rows: list[int]) -> tuple[Labels, tuple[str, ...]]:
@@ -80,3 +86,22 @@ def filled_up(labels: Labels, most: int) -> Ints:
             counts += row
             taken.append(place)
     return np.array(taken, dtype=np.int64)
+
+
+def likely_separator(labels: Iterable[str]) -> tuple[str, float] | None:
+    """What seems to stand between the classes of an image, and the part of the labels that has it.
+
+    Sets of classes are made of few names: taken apart, labels give no more names than there are
+    different labels, of commas two thirds. Names that merely have a comma in them give more.
+    """
+    counts = Counter(labels)
+    for separator, (least, most) in _SEPARATORS.items():
+        parts = {
+            label: [part.strip() for part in label.split(separator) if part.strip()]
+            for label in counts
+        }
+        share = sum(counts[label] for label, each in parts.items() if len(each) > 1)
+        names = {name for each in parts.values() for name in each}
+        if share >= least * max(counts.total(), 1) and len(names) <= most * len(counts):
+            return separator, share / counts.total()
+    return None

@@ -203,6 +203,10 @@ def _opened(url: str, scheme: str) -> Any:
             options = {"client_kwargs": {"timeout": timeout, "trust_env": True}}
         elif scheme == "s3":
             options = {"config_kwargs": {"retries": {"mode": "standard", "total_max_attempts": 2}}}
+        elif scheme == "gs":
+            # Else gcsfs asks another service of what kind a bucket is, for each file and over gRPC:
+            # for a minute each where only HTTP is answered, as by emulators and through proxies.
+            os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
         # Kept clients would remember old listings, and credentials that have changed since.
         client = fsspec.filesystem(scheme, skip_instance_cache=True, **options)
     except ImportError:
@@ -254,7 +258,9 @@ def _judged(error: BaseException, scheme: str) -> tuple[str, str]:
         return "no credentials were found", _credentials(scheme)
     if status in _NOT_THERE or (status is None and isinstance(root, FileNotFoundError)):
         return "no such file", "look for a mistake in its name"
-    if status in _FORBIDDEN or (status is None and isinstance(root, PermissionError)):
+    # What reads gs:// tells of a refusal by its words alone.
+    forbidden = isinstance(root, PermissionError) or str(root).startswith("Forbidden: ")
+    if status in _FORBIDDEN or (status is None and forbidden):
         return "access was refused", _credentials(scheme)
     if status is not None:
         lasting = "look for a mistake in its name" if status not in _PASSING else ""

@@ -100,6 +100,7 @@ class Listing:
         left_out: images that cannot be listed, with the reason.
         separator: what stands between the classes of an image; None where each has one class.
         coarse: the coarser class that each class belongs to, by its name; None where none came.
+        hint: what the user may have meant otherwise, in a sentence; empty for nothing.
     """
 
     name: str
@@ -113,6 +114,7 @@ class Listing:
     groups: tuple[str, ...] | None = None
     separator: str | None = None
     coarse: Mapping[str, str] | None = None
+    hint: str = ""
 
 
 def listing_of(data: str, columns: Columns, cache: Path, listener: Listener = ignore) -> Listing:

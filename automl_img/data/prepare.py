@@ -152,13 +152,16 @@ def cut_up(
         DataError, SettingsError: see ``prepare``.
     """
     listing, index = indexed(settings, cache, listener)
+    # Before labels that are no classes as they stand are refused.
+    if listing.hint:
+        listener(Notice(listing.hint))
     found: tuple[Finding, ...] = ()
     if settings.keep_copies:
         split = splits.cut(index, settings.seed)
     else:
         index, looks = with_copies(index, cache, listener)
         split = splits.cut(index, settings.seed)
-        audit = Audit(listing.name, listing.kind, index, split, looks)
+        audit = Audit(listing.name, listing.kind, index, split, looks, hint=listing.hint)
         # Rows that leave below have no number any more.
         found = tuple(replace(finding, groups=()) for finding in audit.findings)
     index, split = _drop_untrained(*keep_apart(index, split))

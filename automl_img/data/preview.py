@@ -26,7 +26,7 @@ class Samples:
         name: of the data.
         images: uint8, shape (samples, side, side, channels), those of a class together.
         names: of their files.
-        labels: the class of each.
+        labels: the class of each, with the coarser one that it belongs to behind it.
         flips: whether a mirrored image keeps its class.
         classes: how many there are in all; the first ``MOST_CLASSES`` are shown.
     """
@@ -49,6 +49,10 @@ def samples(settings: SearchSettings, per_class: int, listener: Listener = ignor
     listing, index, split, _ = cut_up(settings, cache_root(), listener)
     train = split.train
     size, found = settings.image_size or index.image_size, []
+    headings = [
+        f"{name} ({index.coarse[label]})" if index.coarse else name
+        for label, name in enumerate(index.class_names)
+    ]
     with quiet():
         for label in range(min(MOST_CLASSES, len(index.class_names))):
             rows = train[has(index.labels[train], label)]
@@ -59,7 +63,7 @@ def samples(settings: SearchSettings, per_class: int, listener: Listener = ignor
                 except DataError:
                     # ``data check`` names what cannot be decoded.
                     continue
-                found.append((pixels, index.names[row], index.class_names[label]))
+                found.append((pixels, index.names[row], headings[label]))
     if not found:
         raise DataError(
             "not one of the images to be shown can be decoded; see automl-img data check"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from automl_img.data.classes import likely_separator
 from automl_img.data.downloads import Downloads
 from automl_img.data.listing import SPELLINGS, LeftOut, Listing, as_sentence, valid_unicode
 from automl_img.data.tables import NO, SEVERAL, YES
@@ -114,6 +115,17 @@ class Rows:
             groups=tuple(self._groups) if self._grouped else None,
             separator=self._separator,
             coarse=dict(self._coarse) or None,
+            hint=self._hint(),
+        )
+
+    def _hint(self) -> str:
+        found = likely_separator(self._labels) if self._separator is None else None
+        if found is None:
+            return ""
+        separator, share = found
+        return (
+            f"{100 * share:.0f} % of the labels contain {separator!r}; if an image has several "
+            f"classes, say --label-separator {separator!r}"
         )
 
     def _refuse_vectors(self) -> None:

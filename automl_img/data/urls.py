@@ -10,12 +10,28 @@ from automl_img.data.listing import valid_unicode
 
 SCHEMES = ("s3", "gs", "gcs", "https", "http")
 _URL = re.compile(rf"({'|'.join(SCHEMES)})://[^/]", re.IGNORECASE)
+_ANY = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _WEB = re.compile(r"([^/?#]*)(/?)([^?#]*)")
 
 
 def is_url(text: str) -> bool:
     """Whether ``text`` is a URL of a kind that is read here; all else is a path."""
     return _URL.match(text) is not None
+
+
+def why_not_read(text: str) -> str | None:
+    """What is wrong with a URL that is none of those read here, to follow "must"; None of what is
+    no URL. It repeats nothing but the scheme, as there may be a password behind it."""
+    found = _ANY.match(text)
+    if found is None or is_url(text):
+        return None
+    scheme = found[1].lower()
+    if scheme in SCHEMES:
+        return f"name a bucket or host behind {scheme}://, but there is none; mend the URL"
+    instead = (
+        "give the path alone" if scheme == "file" else "copy the data to one of these, or here"
+    )
+    return f"begin with s3://, gs://, https:// or http://, but is of {scheme}://; {instead}"
 
 
 def scheme_of(url: str) -> str:

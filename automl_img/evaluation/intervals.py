@@ -6,13 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from automl_img.metrics import macro_f1, macro_recall, right, score
+from automl_img.metrics import macro_f1, macro_recall, resampled_scores, right
 
 LEVEL = 0.95
-# Of a bootstrap: half a minute for scores that rank all of them; and with fewer resamples a
-# variance says little.
+# Of a bootstrap: a minute for scores that rank all of them anew.
 _PROBABILITIES = 200_000_000
-_FEWEST = 40
 
 
 def wilson(correct: int, images: int) -> tuple[float, float] | None:
@@ -81,18 +79,10 @@ def variance_of_difference(
     if objective == "val_accuracy":
         first, second = (_share_right(labels, side) for side in (ones, others))
         return float(np.var(first - second, ddof=1)) / len(labels)
-    models = len(ones) + len(others)
-    resamples = min(resamples, _PROBABILITIES // (models * ones[0].size))
-    if resamples < _FEWEST:
+    drawn = resampled_scores(objective, [*ones, *others], labels, resamples, _PROBABILITIES)
+    if drawn is None:
         return None
-    rng = np.random.default_rng(0)
-    differences = []
-    for rows in (rng.integers(len(labels), size=len(labels)) for _ in range(resamples)):
-        means = [
-            np.mean([score(objective, each[rows], labels[rows]) for each in side])
-            for side in (ones, others)
-        ]
-        differences.append(means[0] - means[1])
+    differences = drawn[:, : len(ones)].mean(axis=1) - drawn[:, len(ones) :].mean(axis=1)
     return float(np.var(differences, ddof=1))
 
 

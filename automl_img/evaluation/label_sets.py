@@ -13,12 +13,12 @@ from automl_img.evaluation.curves import curves
 from automl_img.evaluation.intervals import percentile_interval, wilson
 from automl_img.evaluation.scores import per_class
 from automl_img.labels import names as names_of
-from automl_img.metrics import roc_auc
+from automl_img.metrics import resampled_scores, roc_auc
 
-# Of the bootstrap, as many as so many ranked probabilities allow; with fewer there is no interval.
-_RESAMPLES, _FEWEST = 200, 40
+_RESAMPLES = 200
 # Compared with 5 and 10 on one data set alone (docs/data.md).
 _FEWEST_IMAGES = 20
+# Probabilities that a bootstrap may look at; where that is too few there is no interval.
 _RANKED = 100_000_000
 
 
@@ -147,15 +147,8 @@ def _of_order(labels: np.ndarray, probabilities: np.ndarray | None) -> dict[str,
 
 
 def _interval_of_map(labels: np.ndarray, probabilities: np.ndarray) -> tuple[float, float] | None:
-    resamples = min(_RESAMPLES, _RANKED // labels.size)
-    if resamples < _FEWEST:
-        return None
-    rng = np.random.default_rng(0)
-    draws = []
-    for _ in range(resamples):
-        rows = rng.integers(len(labels), size=len(labels))
-        draws.append(label_scores.mean_average_precision(probabilities[rows], labels[rows]))
-    return percentile_interval(np.array(draws))
+    drawn = resampled_scores("val_map", [probabilities], labels, _RESAMPLES, _RANKED)
+    return None if drawn is None else percentile_interval(drawn[:, 0])
 
 
 def _baseline(labels: np.ndarray, class_names: tuple[str, ...]) -> dict[str, Any]:

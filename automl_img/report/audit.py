@@ -20,6 +20,7 @@ class Picture:
 
     Attributes:
         source: as a data URI; empty where the file has gone meanwhile.
+        part: empty where the data cannot be split.
     """
 
     source: str

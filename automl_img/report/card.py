@@ -31,7 +31,8 @@ PICTURES = 160
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+# Told apart by identity, as what it holds can be neither compared nor hashed.
+@dataclass(frozen=True, eq=False)
 class Card:
     """The facts of a run; anything that the run folder lacks is None or empty.
 

@@ -124,7 +124,10 @@ def cheaper_equal(card: Card) -> Finding | None:
     cheaper = [
         i
         for i in found[1:]
-        if not i.separable and i.trial.parameters and i.trial.parameters < 0.7 * own
+        if i.ahead is not None
+        and not i.separable
+        and i.trial.parameters
+        and i.trial.parameters < 0.7 * own
     ]
     if not cheaper:
         return None

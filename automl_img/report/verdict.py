@@ -9,17 +9,10 @@ from automl_img.metrics import NAMES
 from automl_img.report.card import Card, reached, validation_accuracy
 from automl_img.report.drawing import counted, duration, percent, significant
 from automl_img.report.statistics import wilson
+from automl_img.runs import TESTED
 from automl_img.trials import Params, TrialState
 
-# In ``test.json``.
-_TEST_SCORES = {
-    NAMES["val_balanced_accuracy"]: "balanced_accuracy",
-    NAMES["val_macro_f1"]: "macro_f1",
-    NAMES["val_auc"]: "roc_auc",
-    NAMES["val_loss"]: "log_loss",
-    NAMES["val_map"]: "mean_average_precision",
-    NAMES["val_jaccard"]: "jaccard",
-}
+_TEST_SCORES = {NAMES[name]: key for name, key in TESTED.items() if name != "val_accuracy"}
 # Said first, in this order, where the winner has them; the rest is in the table of trials.
 _KEY_PARAMS = ("optimizer.learning_rate", "learning_rate", "optimizer.name", "batch_size")
 
@@ -41,6 +34,8 @@ class Verdict:
         several: whether images may have several classes: then the accuracy is the share of which
             all are said right, and comes second.
         order: the mean average precision then, on test images; else None.
+        coarse: what it reached at the level of coarser classes, as a phrase; empty where there is
+            none.
         epochs_run, epochs_full: epochs trained, and epochs had no rung stopped a trial.
     """
 
@@ -57,6 +52,7 @@ class Verdict:
     aim: str = ""
     several: bool = False
     order: float | None = None
+    coarse: str = ""
 
     @property
     def line(self) -> str:
@@ -74,7 +70,7 @@ class Verdict:
             text = f"{first} for all classes of an image {self.accuracy:.3f}{about}"
             return f"{self.kind.capitalize()} {text}"
         text = f"{self.kind.capitalize()} accuracy {self.accuracy:.3f}{about}"
-        return f"{text}, {self.aim}" if self.aim else text
+        return ", ".join(filter(None, (text, self.aim, self.coarse)))
 
 
 def verdict(card: Card) -> Verdict:
@@ -93,6 +89,7 @@ def verdict(card: Card) -> Verdict:
             aim=aim,
             several=several,
             order=order,
+            coarse=_coarse(card.test.values.get("coarse")),
         )
     best = card.best_trial
     if best is None:
@@ -137,6 +134,14 @@ def _aim(measure: str, scores: dict[str, Any]) -> str:
     if value is None:
         return ""
     return f"log loss {value:.3f}" if measure == NAMES["val_loss"] else f"{measure} {value:.3f}"
+
+
+def _coarse(scores: Any) -> str:
+    """See ``Verdict``; nothing is said of one coarser class alone, which is always right."""
+    classes = scores.get("classes") or () if isinstance(scores, dict) else ()
+    if len(classes) < 2 or not isinstance(scores.get("accuracy"), float):
+        return ""
+    return f"accuracy {scores['accuracy']:.3f} for the {len(classes)} coarser classes"
 
 
 def _winner_phrase(card: Card) -> str:

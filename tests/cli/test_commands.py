@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from automl_img.cli.output import say_row
 from tests.pictures import class_folders
 from tests.report.golden import golden_run
 
@@ -66,7 +69,7 @@ def test_the_help_names_every_command_and_option_with_what_it_does(tmp_path: Pat
     for words in (
         "--version Say the version.",
         "search Search for the best classifier of DATA, retrain it, test it once, export it and",
-        "runs List the runs: when, on what data, best validation and test accuracy.",
+        "runs List the runs: when, on what data, how good by the score that decided.",
         "spaces Look at search spaces, check them, write new ones.",
     ):
         assert words in said
@@ -176,6 +179,29 @@ def test_what_trains_nothing_waits_for_neither_tensorflow_nor_ray(
     assert run.report.exists() == (words == ["report"])
 
 
+def test_runs_are_listed_with_the_score_that_decided(tmp_path: Path) -> None:
+    accuracy = golden_run(tmp_path / "runs", name="accuracy")
+    several = golden_run(tmp_path / "runs", name="several")
+    several.update_info(search={**several.info["search"], "objectives": ["val_map", "latency"]})
+    best = max(several.trials(), key=lambda trial: trial.best.val_accuracy if trial.best else 0)
+    assert best.best is not None
+    epoch = dataclasses.replace(best.best, epoch=len(best.epochs) + 1, score=0.98765)
+    several.append_trial(dataclasses.replace(best, epochs=(*best.epochs, epoch)))
+    test = several.read_json("test.json") or {}
+    several.write_json("test.json", {**test, "mean_average_precision": 0.4321})
+    loss = golden_run(tmp_path / "runs", name="loss")
+    loss.update_info(search={**loss.info["search"], "objectives": ["val_loss"]})
+    loss.write_json("test.json", {**test, "log_loss": 6.0, "multi_label": True})
+    done = automl_img("runs", cwd=tmp_path)
+    lines = {line.split()[0]: line for line in done.stdout.splitlines()}
+    assert " score " in lines["run"]
+    assert re.search(r" map +0\.988 +0\.432 ", lines["several"])
+    own = (accuracy.read_json("test.json") or {})["accuracy"]
+    assert re.search(rf" accuracy +0\.\d+ +{own:.3f} ", lines["accuracy"])
+    # Three classes.
+    assert re.search(r" loss +0\.\d+ +0\.135 ", lines["loss"])
+
+
 def test_a_search_with_a_taken_name_leaves_the_run_alone(tmp_path: Path) -> None:
     run = golden_run(tmp_path / "runs", name="taken")
     before = sorted((path.name, path.stat().st_mtime_ns) for path in run.path.rglob("*"))
@@ -196,3 +222,30 @@ def test_a_data_check_names_what_it_finds_as_text_and_as_json(tmp_path: Path) ->
     [conflict] = [each for each in found["findings"] if each["kind"] == "conflicting labels"]
     assert conflict["images"] == [["blue/again.png", "red/000.png"]]
     assert sum(sum(counts.values()) for counts in found["counts"].values()) == 37
+
+
+def test_a_data_check_counts_coarser_classes_and_has_no_parts_of_one_class(tmp_path: Path) -> None:
+    photos = class_folders(tmp_path / "photos", per_class=12)
+    kinds = {"red": "warm", "green": "cold", "blue": "cold"}
+    rows = [
+        f"{path},{path.parent.name},{kinds[path.parent.name]}" for path in photos.rglob("*.png")
+    ]
+    (tmp_path / "all.csv").write_text("\n".join(["path,label,kind", *rows]))
+    done = automl_img("data", "check", "all.csv", "--coarse-column", "kind", cwd=tmp_path)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    where = lines.index(["coarser", "class", "train", "validation", "test"])
+    cold, warm, every = lines[where + 1 : where + 4]
+    assert (cold[0], warm[0], every[0]) == ("cold", "warm", "all")
+    assert (sum(map(int, cold[1:])), sum(map(int, warm[1:]))) == (24, 12)
+    (tmp_path / "one.csv").write_text("\n".join(["path,label", *(r for r in rows if ",red" in r)]))
+    said = automl_img("data", "check", "one.csv", cwd=tmp_path).stdout
+    assert "Parts:     none, as a search cannot begin on these images" in said
+    assert "validation" not in said
+    assert re.search(r"^ *all +12 *$", said, re.MULTILINE)
+
+
+def test_a_row_has_tabs_and_nothing_that_a_terminal_obeys(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    say_row("a [b]\x1b.png", "cat|dog", "0.912|0.700")
+    assert capsys.readouterr().out == "a [b]\\x1b.png\tcat|dog\t0.912|0.700\n"

@@ -6,10 +6,19 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from automl_img.data import filesystems
-from tests.data.servers import KEYS, Bucket, Site, s3_server, web_server
+from tests.data.servers import (
+    KEYS,
+    Bucket,
+    GoogleBucket,
+    Site,
+    google_server,
+    s3_server,
+    web_server,
+)
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +34,16 @@ def bucket(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     return Bucket(s3_address, f"test-{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def google_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[GoogleBucket]:
+    """An empty bucket of Google's storage, that the environment says where to find."""
+    with google_server(f"test-{uuid.uuid4().hex}") as bucket:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", bucket.address)
+        # As FSSPEC_GS_TOKEN=anon does, which fsspec reads once.
+        monkeypatch.setitem(fsspec.config.conf, "gs", {"token": "anon"})
+        yield bucket
 
 
 @pytest.fixture

@@ -1,17 +1,21 @@
-"""Servers on this machine for what lies behind URLs: one that speaks S3, and one of files."""
+"""Servers on this machine for what lies behind URLs: one that speaks S3, one that speaks as
+Google's storage does, and one of files."""
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 _PIECE = 10_000
 KEYS = {"AWS_ACCESS_KEY_ID": "us" + "er", "AWS_SECRET_ACCESS_KEY": "s3" + "cret"}
@@ -59,6 +63,81 @@ class Bucket:
 
     def url(self, key: str = "") -> str:
         return f"s3://{self.name}/{key}"
+
+
+@dataclass
+class GoogleBucket:
+    """A bucket of Google's storage, what is wrong with its server, and what was asked of it.
+
+    Attributes:
+        failing: answers with a status instead, as many times as it says, by the last part of a
+            path: the key of an object, or "o" for a listing.
+        asked: the keys of the objects that were read.
+    """
+
+    address: str
+    name: str
+    failing: dict[str, tuple[int, int]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    def put(self, key: str, content: bytes) -> None:
+        query = f"uploadType=media&name={quote(key, safe='')}"
+        self._post(f"/upload/storage/v1/b/{self.name}/o?{query}", content, "image/png")
+
+    def put_folder(self, folder: Path, prefix: str) -> None:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                self.put(f"{prefix}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+
+    def url(self, key: str = "") -> str:
+        return f"gs://{self.name}/{key}"
+
+    def create(self) -> None:
+        body = json.dumps({"name": self.name}).encode()
+        self._post("/storage/v1/b?project=test", body, "application/json")
+
+    def _post(self, path: str, body: bytes, kind: str) -> None:
+        headers = {"Content-Type": kind}
+        request = urllib.request.Request(self.address + path, body, headers, method="POST")
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            answer.read()
+
+
+@contextmanager
+def google_server(name: str) -> Iterator[GoogleBucket]:
+    """A server that speaks as Google's storage does, with one empty bucket."""
+    from gcp_storage_emulator.server import RequestHandler
+    from gcp_storage_emulator.storage import Storage
+
+    bucket, lock = GoogleBucket("", name), threading.Lock()
+
+    class Handler(RequestHandler):
+        def do_GET(self) -> None:  # noqa: N802
+            path = urlsplit(self.path).path
+            key = unquote(path.rpartition("/")[2])
+            with lock:
+                status, left = bucket.failing.get(key, (0, 0))
+                if left:
+                    bucket.failing[key] = (status, left - 1)
+                elif path.startswith("/download/"):
+                    bucket.asked.append(key)
+            if left:
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+            else:
+                super().do_GET()
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, Storage(use_memory_fs=True)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    bucket.address = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        bucket.create()
+        yield bucket
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @dataclass

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageFilter
 from sklearn.datasets import load_sample_image
 
-from automl_img import check_data
+from automl_img import check_data, preview_data
 from automl_img.data import memo, worker
 from automl_img.data.audit import Audit, Finding
 from automl_img.errors import DataError
@@ -115,11 +115,17 @@ def test_what_cannot_be_decoded_is_told_with_its_reason(folder: Path) -> None:
     assert len(audit.appearances) == len(audit.index) == 59
 
 
-def test_data_that_cannot_be_split_are_audited_all_the_same(folder: Path) -> None:
-    shutil.rmtree(folder / "flower")
-    audit = check_data(folder)
+def test_data_that_cannot_be_split_are_audited_all_the_same_and_have_no_parts(
+    folder: Path, tmp_path: Path
+) -> None:
+    shutil.rmtree(folder / "china")
+    page = tmp_path / "page.html"
+    audit = check_data(folder, html=page)
     assert "at least two classes" in of(audit, "unusable").sentence
-    assert sum(audit.counts["train"].values()) == 30
+    assert audit.counts == {"all": {"flower": 30}}
+    assert audit.to_json()["counts"] == {"all": {"flower": 30}}
+    assert audit.part_of(0) == ""
+    assert '<th scope="col" class="n">all</th></tr>' in page.read_text(encoding="utf-8")
 
 
 def test_the_page_has_the_pictures_and_escapes_names(folder: Path, tmp_path: Path) -> None:
@@ -162,3 +168,28 @@ def test_where_no_image_can_be_decoded_it_is_a_sentence(tmp_path: Path) -> None:
             Image.fromarray(pixels + number).save(tmp_path / "floats" / name / f"{number}.tif")
     with pytest.raises(DataError, match="not one image can be decoded"):
         check_data(tmp_path / "floats")
+
+
+def test_coarser_classes_are_counted_by_part(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "china", folder / "roof")
+    kinds = {"china": "building", "roof": "building", "flower": "plant"}
+    rows = [
+        f"{path},{path.parent.name},{kinds[path.parent.name]}" for path in folder.rglob("*.png")
+    ]
+    table = folder / "labels.csv"
+    table.write_text("path,label,kind\n" + "\n".join(rows))
+    page = tmp_path / "page.html"
+    audit = check_data(table, html=page, coarse_column="kind")
+    found = audit.coarse_counts
+    assert found is not None
+    for part, counts in audit.counts.items():
+        assert found[part] == {
+            "building": counts["china"] + counts["roof"],
+            "plant": counts["flower"],
+        }
+    assert sum(sum(each.values()) for each in found.values()) == 90
+    assert audit.to_json()["coarse_counts"] == found
+    assert "Images of each coarser class" in page.read_text(encoding="utf-8")
+    assert check_data(table).to_json()["coarse_counts"] is None
+    shown = preview_data(table, html=tmp_path / "preview.html", coarse_column="kind")
+    assert "roof (building)</h2>" in shown.read_text(encoding="utf-8")

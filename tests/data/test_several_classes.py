@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,11 +16,13 @@ from hypothesis.extra.numpy import arrays
 from pyarrow import parquet
 
 from automl_img.data.audit import audit
+from automl_img.data.classes import likely_separator
 from automl_img.data.index import DataIndex, read_index
 from automl_img.data.listing import Listing
-from automl_img.data.prepare import prepare
+from automl_img.data.prepare import cut_up, prepare
 from automl_img.data.split import cut
 from automl_img.errors import DataError, SettingsError
+from automl_img.events import Event, Notice
 from automl_img.settings import check
 from tests.data.listings import listed, write_table, zipped
 
@@ -177,6 +181,51 @@ def test_labels_that_are_all_empty_name_no_class(tmp_path: Path, private_cache: 
     table = write_table(tmp_path, "path,label\n0.png,\n1.png,\n")
     with pytest.raises(DataError, match="must name classes, but all are empty"):
         read_index(listed(table, private_cache, separator="|"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [
+        ("milk|carton milk carton juice|carton juice|bottle milk|bottle", ("|", 4 / 6)),
+        ("a;b a;c b;c a;b;c", (";", 1)),
+        ("a,b a,c b,c a,b,c a", (",", 0.8)),
+        ("cat dog cat,dog cat,dog", (",", 0.5)),
+        # Names that have one.
+        ("crane,bird crane,machine dog cat horse", None),
+        ("Tench,_Tinca_tinca Goldfish,_Carassius_auratus Shark,_white Shark,_tiger", None),
+        ("Apple,_red Apple,_green Pear,_red Pear,_green Plum", None),
+        ("fruit|apple fruit|pear vegetable|leek vegetable|beet", None),
+        # Hardly any.
+        ("a b c a,b " + "a b c " * 5, None),
+        ("a b c", None),
+        ("", None),
+        ("a|", None),
+    ],
+)
+def test_labels_that_seem_to_hold_several_classes_are_told_from_names(
+    labels: str, found: tuple[str, float] | None
+) -> None:
+    assert likely_separator(labels.split()) == (found and (found[0], pytest.approx(found[1])))
+
+
+def test_a_separator_that_was_not_named_is_told_in_a_check_and_as_a_search_begins(
+    tmp_path: Path,
+) -> None:
+    labels = ["a|b", "b|c", "a", "b", "c"]
+    rows = [f"{n}.png,{labels[n % 5]}" for n in range(40)]
+    table = write_table(tmp_path, "path,label\n" + "\n".join(rows), images=40)
+    said = "40 % of the labels contain '|'; if an image has several classes, say --label-separator"
+    [finding] = [
+        each for each in audit(check({}, table)).findings if each.sentence.startswith(said)
+    ]
+    assert (finding.kind, finding.severity) == ("divided labels", "warning")
+    kinds: list[tuple[dict[str, Any], int]] = [({}, 1), ({"keep_copies": True}, 1)]
+    for settings, told in [*kinds, ({"label_separator": "|"}, 0)]:
+        events: list[Event] = []
+        with contextlib.suppress(DataError):
+            cut_up(check(settings, table), tmp_path / "cache", events.append)
+        notices = [event.text for event in events if isinstance(event, Notice)]
+        assert [text.startswith(said) for text in notices] == [True] * told
 
 
 def test_a_separator_that_never_occurs_is_told(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,6 +122,25 @@ class TestEverySource:
     def test_lists_the_same_twice(self, name: str, example: Example, private_cache: Path) -> None:
         data = example(name)
         assert listed(data, private_cache) == listed(data, private_cache)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        ("ftp://me:s3cret@host/photos.zip", "but is of ftp://; copy the data to one of these"),
+        ("HF+x://some/thing", "but is of hf+x://; copy"),
+        ("file:///home/me/photos", "but is of file://; give the path alone"),
+        ("s3:///photos", "name a bucket or host behind s3://, but there is none"),
+        ("https://", "name a bucket or host behind https://, but there is none"),
+    ],
+)
+def test_a_url_of_another_kind_is_refused_by_its_scheme(
+    data: str, why: str, private_cache: Path
+) -> None:
+    with pytest.raises(DataError, match=re.escape(why)) as told:
+        listed(data, private_cache)
+    assert "what is taken" not in str(told.value)
+    assert "s3cret" not in str(told.value)
 
 
 def test_data_of_no_known_kind_is_told_what_is_taken(tmp_path: Path, private_cache: Path) -> None:

@@ -76,6 +76,26 @@ def test_every_figure_is_drawn_without_a_complaint(
 
 
 @pytest.mark.slow
+def test_probabilities_stand_in_a_line_inside_their_picture(browser: str, tmp_path: Path) -> None:
+    names = ("Organic semi-skimmed lactose-free milk of happy cows, 1000 ml", "x" * 60, "apple")
+    run = golden_run(tmp_path / "runs", names=names)
+    write_report(run, strict=True)
+    measure = """<script>addEventListener("load", () => {
+      const all = [...document.querySelectorAll(".likely .n")];
+      const box = (element) => element.getBoundingClientRect();
+      const fit = all.filter((each) => box(each).right <= box(each.closest(".picture")).right
+        && box(each).height < 1.5 * parseFloat(getComputedStyle(each).lineHeight));
+      document.body.dataset.fit = `${fit.length} of ${all.length}`;
+    });</script></body>"""
+    page = run.report.read_text(encoding="utf-8")
+    # The policy of the page lets no other script run.
+    page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
+    run.report.write_text(page.replace("</body>", measure), encoding="utf-8")
+    shown, _ = visit(browser, run, tmp_path / "profile", "light")
+    assert re.findall(r'data-fit="([^"]*)"', shown) == ["72 of 72"]
+
+
+@pytest.mark.slow
 def test_hostile_names_run_nothing(browser: str, tmp_path: Path) -> None:
     run = golden_run(tmp_path / "runs", names=HOSTILE, file_name="<img src=x>{row}.png")
     write_report(run, strict=True)

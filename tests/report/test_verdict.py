@@ -21,6 +21,18 @@ def test_a_tested_run_says_test_accuracy_interval_and_images(tmp_path: Path) -> 
     assert found.winner.startswith("cnn, ")
 
 
+def test_coarser_classes_are_said_last(tmp_path: Path) -> None:
+    run = golden_run(tmp_path)
+    coarse = {"classes": ["x", "y"], "accuracy": 0.98}
+    test = {"images": 180, "correct": 175, "accuracy": 175 / 180, "coarse": coarse}
+    run.write_json("test.json", test)
+    said = verdict(load_card(run)).line
+    assert said.endswith("180 images), accuracy 0.980 for the 2 coarser classes")
+    for odd in (None, 3, {"classes": ["x"], "accuracy": 1.0}, {"classes": ["x", "y"]}):
+        run.write_json("test.json", {**test, "coarse": odd})
+        assert "coarser" not in verdict(load_card(run)).line
+
+
 def test_a_run_without_a_test_is_said_to_be_optimistic(tmp_path: Path) -> None:
     found = verdict(load_card(golden_run(tmp_path, tested=False)))
     assert found.kind == "validation"

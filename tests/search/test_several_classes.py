@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +98,10 @@ class TestSeveralClasses:
         assert two.probability == min(two.probabilities["blue"], two.probabilities["red"])
         assert sum(two.probabilities.values()) > 1.2
         assert (none.label, none.probability) == ("", None)
+        command = [sys.executable, "-m", "automl_img", "predict", str(run.model), *map(str, files)]
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+        each = "|".join(f"{two.probabilities[name]:.3f}" for name in two.labels)
+        assert said.stdout.splitlines() == [f"{files[0]}\tblue|red\t{each}", f"{files[1]}\t\t"]
 
     def test_the_report_names_all_classes_of_an_image(self, run: Run) -> None:
         card = load_card(run)

@@ -18,7 +18,15 @@ from automl_img.data.filesystems import RemoteFile
 from automl_img.data.listing import Columns, LeftOut, Listing, is_image_name, valid_unicode
 from automl_img.data.sources import archive, folder, hugging_face, json_lines, parquet
 from automl_img.data.sources.table import list_table
-from automl_img.data.urls import file_name, folder_of, has_password, is_url, is_web, shown
+from automl_img.data.urls import (
+    file_name,
+    folder_of,
+    has_password,
+    is_url,
+    is_web,
+    shown,
+    why_not_read,
+)
 from automl_img.errors import DataError, SettingsError
 from automl_img.events import Listener, Phase
 
@@ -27,18 +35,20 @@ _PARQUET = (".parquet", ".pq")
 
 
 def accepts(data: str) -> bool:
-    """Whether ``data`` is a URL."""
-    return is_url(data)
+    """Whether ``data`` is a URL, of whatever kind."""
+    return is_url(data) or why_not_read(data) is not None
 
 
 def listing(data: str, columns: Columns, cache: Path, listener: Listener) -> Listing:
     """The images behind the URL ``data``, which are files in the cache then.
 
     Raises:
-        DataError: it is not there or may not be read, a server does not answer, all of it does not
-            fit, or a source finds it unsound.
+        DataError: it is of no kind that is read, is not there or may not be read, a server does not
+            answer, all of it does not fit, or a source finds it unsound.
         SettingsError: a column is missing, or the bound of the cache is no amount.
     """
+    if why := why_not_read(data):
+        raise DataError(f"a URL must {why}")
     if has_password(data):
         raise DataError(
             f"{shown(data)} must be given without a user or password, as data is noted in the run; "

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from automl_img.metrics import NAMES
 from automl_img.report.blocks import Block, Cell, Section, Skipped, Table, Text
 from automl_img.report.card import Card
 from automl_img.report.drawing import DASH, counted, number
-from automl_img.report.finalists import Finalist, finalists
+from automl_img.report.finalists import Finalist, finalists, objective_of
 from automl_img.report.verdict import family
 
 ORDER = 110
@@ -20,33 +21,52 @@ def build(card: Card) -> Section | Skipped:
         missing = "The run kept no validation predictions of two of its best trials."
         return Section(TITLE, question, (Text(why),)) if why else Skipped(TITLE, missing)
     images = len(card.finalists[found[0].trial.number].labels)
-    equal = [item for item in found[1:] if not item.separable]
-    text = (
-        f"{counted(len(equal), 'finalist')} cannot be told apart from the winner on these "
-        f"{counted(images, 'validation image')}. The winner was chosen on the same images, so "
-        "“cannot be told apart” can be trusted, and “better” cannot."
-    )
+    tested = any(item.p is not None for item in found)
     columns = (
         "Trial",
         "Model",
-        "Validation accuracy",
+        _titled(card),
         "Winner ahead by",
         "95 %",
-        "p",
+        *(("p",) if tested else ()),
         "Parameters",
         "ms per image",
     )
+    how = "paired bootstrap and exact McNemar test" if tested else "paired bootstrap"
     table = Table(
         "table-finalists",
-        "The best trials; paired bootstrap and exact McNemar test on the same images",
+        f"The best trials; {how} on the same images",
         columns,
-        tuple(_row(item) for item in found),
+        tuple(_row(item, tested) for item in found),
         frozenset(columns[2:]),
     )
+    text = _told_apart(found, images)
     blocks: list[Block] = [*([Text(why)] if why else []), Text(text), table]
     if seeds := _seeds(card):
         blocks.append(seeds)
     return Section(TITLE, question, tuple(blocks))
+
+
+def _titled(card: Card) -> str:
+    """What the column of scores is: what the trials were compared by, with a capital letter."""
+    measure = f"validation {NAMES[objective_of(card)]}"
+    if objective_of(card) == "val_accuracy" and card.data.multi_label:
+        measure += " (all classes right)"
+    return f"{measure[0].upper()}{measure[1:]}"
+
+
+def _told_apart(found: tuple[Finalist, ...], images: int) -> str:
+    if any(item.ahead is None for item in found):
+        return (
+            f"Whether these {counted(images, 'validation image')} tell the finalists apart was not "
+            "worked out, as it would take minutes."
+        )
+    equal = [item for item in found[1:] if not item.separable]
+    return (
+        f"{counted(len(equal), 'finalist')} cannot be told apart from the winner on these "
+        f"{counted(images, 'validation image')}. The winner was chosen on the same images, so "
+        "“cannot be told apart” can be trusted, and “better” cannot."
+    )
 
 
 def _why(card: Card) -> str:
@@ -72,7 +92,7 @@ def _seeds(card: Card) -> Table | None:
     columns = ("Trial", "Mean", "From each seed")
     return Table(
         "table-seeds",
-        "Validation accuracy of the finalists from several seeds",
+        f"{_titled(card)} of the finalists from several seeds",
         columns,
         tuple(
             (
@@ -86,20 +106,19 @@ def _seeds(card: Card) -> Table | None:
     )
 
 
-def _row(item: Finalist) -> tuple[Cell, ...]:
+def _row(item: Finalist, tested: bool) -> tuple[Cell, ...]:
     trial = item.trial
-    gap, low, high = item.ahead
-    own = (Cell(DASH), Cell(DASH), Cell(DASH))
-    compared = (
-        Cell(f"{gap:+.3f}", gap),
-        Cell(f"{low:+.3f} to {high:+.3f}"),
-        Cell(number(item.p), item.p),
-    )
+    compared = [Cell(DASH), Cell(DASH)]
+    if item.ahead is not None and not item.winner:
+        gap, low, high = item.ahead
+        compared = [Cell(f"{gap:+.3f}", gap), Cell(f"{low:+.3f} to {high:+.3f}")]
+    if tested:
+        compared.append(Cell(DASH) if item.winner else Cell(number(item.p), item.p))
     return (
         Cell(f"{trial.number} ★ winner" if item.winner else str(trial.number), trial.number),
         Cell(family(trial.params)),
-        Cell(number(item.accuracy), item.accuracy),
-        *(own if item.winner else compared),
+        Cell(number(item.score), item.score),
+        *compared,
         Cell(f"{trial.parameters:,}" if trial.parameters else DASH, trial.parameters),
         Cell(number(trial.ms_per_image, 2), trial.ms_per_image),
     )
