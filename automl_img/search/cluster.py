@@ -89,6 +89,22 @@ def resources_of(settings: SearchSettings) -> Resources:
     return share_cluster(settings.address, settings.workers, settings.gpus_per_trial)
 
 
+def refuse_streams(resources: Resources, streamed: bool) -> None:
+    """
+    Args:
+        streamed: whether images are decoded anew in each epoch, from files of this machine.
+
+    Raises:
+        SettingsError: other nodes do not have these.
+    """
+    if streamed and resources.nodes > 1:
+        raise SettingsError(
+            "on several nodes the pixels of all images must fit into the cache of each, but they "
+            "do not fit here; give a smaller --image-size, or set AUTOML_IMG_CACHE to a larger "
+            "disk on every node"
+        )
+
+
 def share_cluster(address: str, workers: int | None, gpus_per_trial: float | None) -> Resources:
     """How trials share the cluster at ``address``.
 

@@ -23,6 +23,7 @@ from automl_img.models.imbalance import refuse_for_several_classes
 from automl_img.models.weights import weights_of_space
 from automl_img.runs import Run
 from automl_img.search.advice import advice, misfits
+from automl_img.search.cluster import resources_of
 from automl_img.search.forecast import Candidate, Course, simulate
 from automl_img.search.measuring import Measuring
 from automl_img.search.objective import decided

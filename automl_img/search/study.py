@@ -14,7 +14,7 @@ from automl_img.models.hyperparameters import declared
 from automl_img.models.imbalance import refuse_for_several_classes
 from automl_img.models.weights import weights_of_space
 from automl_img.runs import RAY, Run, check_free, create_run, find_run, refuse_links, remove_folders
-from automl_img.search.cluster import resources_of
+from automl_img.search.cluster import refuse_streams, resources_of
 from automl_img.search.disk import check_room, missing_bytes, needed_bytes, telling_of_full_disks
 from automl_img.search.earlier import Earlier, earlier_of
 from automl_img.search.history import resolve
@@ -81,6 +81,7 @@ def search(
     resources = resources_of(asked)
     weights = weights_of_space(space, asked.weights_dir)
     prepared = prepare(asked, listener)
+    refuse_streams(resources, prepared.pixels.streamed)
     asked = decided(asked, prepared, listener)
     if prepared.multi_label:
         refuse_for_several_classes(space)
@@ -141,6 +142,7 @@ def resume(
         resources = resources_of(asked)
         weights = weights_of_space(space, asked.weights_dir)
         prepared = prepare(asked, listener)
+        refuse_streams(resources, prepared.pixels.streamed)
         check_data(found, prepared)
         needed = needed_bytes(asked, prepared, weights, resources)
         check_room(found.path, missing_bytes(found, needed))
