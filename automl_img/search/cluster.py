@@ -22,9 +22,9 @@ from automl_img.search.hardware import (
     cpu_precision,
     describe_versions,
     free_bytes,
-    gpu_memory,
     gpu_names,
     gpu_precision,
+    smallest_gpu,
 )
 from automl_img.search.resources import Resources, share, share_of
 from automl_img.settings import SearchSettings
@@ -48,7 +48,7 @@ class Node:
         gpus: the same.
         gpu_names: of the GPUs that are there.
         memory_bytes: that were free.
-        gpu_bytes: of all of its GPUs.
+        gpu_bytes: of the smallest of its GPUs; 0 where it is not known.
         precision: see ``Resources``.
         versions: of Python and packages, by name.
         cache: the root of its cache.
@@ -128,7 +128,7 @@ def share_cluster(address: str, workers: int | None, gpus_per_trial: float | Non
         [(node.cores, node.gpus, node.memory_bytes) for node in able],
         workers,
         gpus_per_trial,
-        gpu_bytes=sum(node.gpu_bytes for node in able),
+        gpu_bytes=_gpu_bytes(able),
         precision=_precision(able, gpus_per_trial),
         address=address,
     )
@@ -201,7 +201,7 @@ def _node(name: str, cores: int, gpus: int) -> Node:
         gpus=gpus,
         gpu_names=tuple(gpu_names()),
         memory_bytes=available_memory(),
-        gpu_bytes=gpu_memory() if gpus else 0,
+        gpu_bytes=smallest_gpu() if gpus else 0,
         precision=gpu_precision() if gpus else cpu_precision(),
         versions=describe_versions(),
         cache=str(cache),
@@ -269,6 +269,13 @@ def _why_not(address: str, error: BaseException) -> str:
         f"{address!r} there is none to be had ({last[:200]}); start one with ray start --head, or "
         "join it with ray start --address"
     )
+
+
+def _gpu_bytes(nodes: Sequence[Node]) -> int:
+    """Of all GPUs together, as if each were as the smallest: a trial may come to any of them."""
+    with_gpus = [node for node in nodes if node.gpus]
+    smallest = min((node.gpu_bytes for node in with_gpus), default=0)
+    return smallest * sum(node.gpus for node in with_gpus)
 
 
 def _precision(nodes: Sequence[Node], gpus_per_trial: float | None) -> str:

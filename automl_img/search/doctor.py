@@ -66,7 +66,7 @@ def diagnose(address: str | None, out: Path) -> Diagnosis:
         )
     if len({name for node in with_gpus for name in node.gpu_names}) > 1:
         warnings.append(
-            "the GPUs are of several kinds; what a trial may take is told from their mean memory"
+            "the GPUs are of several kinds; a trial may take what the smallest of them has"
         )
     installed = {
         extra: importlib.util.find_spec(package) is not None for extra, package in _EXTRAS.items()

@@ -110,10 +110,19 @@ def gpu_names() -> list[str]:
 
 def gpu_memory() -> int:
     """Bytes of memory of the GPUs that this process may use, together; 0 where unknown."""
+    return sum(_gpu_sizes())
+
+
+def smallest_gpu() -> int:
+    """Bytes of memory of the smallest of these; 0 where unknown."""
+    return min(_gpu_sizes(), default=0)
+
+
+def _gpu_sizes() -> list[int]:
     try:
-        return sum(int(float(mebibytes)) * 2**20 for mebibytes in _gpu_facts("memory.total"))
+        return [int(float(mebibytes)) * 2**20 for mebibytes in _gpu_facts("memory.total")]
     except ValueError:
-        return 0
+        return []
 
 
 def gpu_precision() -> str:

@@ -17,6 +17,7 @@ import pytest
 from automl_img import load_run
 from automl_img.errors import SettingsError
 from automl_img.runs import Run
+from automl_img.search import cluster, doctor
 from automl_img.search.cluster import Node, share_cluster, troubles
 from automl_img.search.hardware import describe_versions
 from automl_img.search.resources import share_of
@@ -83,6 +84,25 @@ def test_gpus_are_those_of_the_nodes_and_a_trial_has_those_of_one() -> None:
     assert shared(2) == 1
     with pytest.raises(SettingsError, match="at most the GPUs of a machine of the cluster"):
         shared(3)
+
+
+def test_of_several_kinds_of_gpus_a_trial_may_take_the_memory_of_the_smallest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small = dataclasses.replace(HERE, name="a", gpus=2, gpu_bytes=16 * GB, gpu_names=("T4",) * 2)
+    large = dataclasses.replace(HERE, name="b", gpus=1, gpu_bytes=80 * GB, gpu_names=("A100",))
+    large = dataclasses.replace(large, precision="mixed_bfloat16")
+    monkeypatch.setattr(cluster, "nodes_of", lambda address: [small, large, HERE])
+    found = share_cluster("auto", None, None)
+    assert (found.workers, found.gpus, found.nodes) == (3, 3, 3)
+    assert found.trial_bytes == int(0.9 * 16 * GB)
+    assert found.precision == "float32"
+    monkeypatch.setattr(cluster, "nodes_of", lambda address: [large, HERE])
+    assert share_cluster("auto", None, None).precision == "mixed_bfloat16"
+    assert share_cluster("auto", None, 0).precision == "float32"
+    monkeypatch.setattr(doctor, "nodes_of", lambda address: [large, HERE])
+    warned = doctor.diagnose("auto", Path())
+    assert any("1 of 2 nodes have no GPU" in sentence for sentence in warned.warnings)
 
 
 def test_a_node_with_other_versions_or_without_a_cache_is_named() -> None:
@@ -157,7 +177,7 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cluster(shared_folder: Path) -> Iterator[Cluster]:
+def apart(shared_folder: Path) -> Iterator[Cluster]:
     with running_cluster(shared_folder) as found:
         yield found
 
@@ -211,19 +231,19 @@ def started(run: Run) -> list[int]:
 
 @pytest.mark.slow
 def test_trials_run_on_nodes_that_share_nothing_and_go_on_where_one_is_lost(
-    cluster: Cluster,
+    apart: Cluster,
 ) -> None:
-    node = cluster.add_node()
-    run = Run(cluster.hidden / "runs" / "lost")
-    words = searched(cluster, "lost", "--budget", "3", "--max-epochs", "24")
-    driver = begin(cluster, *words)
+    node = apart.add_node()
+    run = Run(apart.hidden / "runs" / "lost")
+    words = searched(apart, "lost", "--budget", "3", "--max-epochs", "24")
+    driver = begin(apart, *words)
     until(lambda: len(started(run)) >= 2, "two trials at a time", driver)
-    there = Path(f"/proc/{node.pid}/root{cluster.hidden}/cache-of-node")
+    there = Path(f"/proc/{node.pid}/root{apart.hidden}/cache-of-node")
     until(lambda: any(there.glob("trials/*/trials/*/*.npz")), "an epoch on the node", driver)
     # It had none of these, and sees no folder of the driver.
     assert any(there.glob("pixels/*/images.npy"))
     assert not (there.parent / "photos").exists()
-    cluster.lose(node)
+    apart.lose(node)
     said = text_of(driver)
     assert driver.returncode == 0, said
     found = load_run(run.path)
@@ -235,29 +255,29 @@ def test_trials_run_on_nodes_that_share_nothing_and_go_on_where_one_is_lost(
 
 @pytest.mark.slow
 def test_a_driver_that_was_killed_is_followed_by_another_which_uses_a_node_that_joined(
-    cluster: Cluster,
+    apart: Cluster,
 ) -> None:
-    run = Run(cluster.hidden / "runs" / "killed")
-    words = searched(cluster, "killed", "--budget", "4", "--max-epochs", "30")
-    driver = begin(cluster, *words)
+    run = Run(apart.hidden / "runs" / "killed")
+    words = searched(apart, "killed", "--budget", "4", "--max-epochs", "30")
+    driver = begin(apart, *words)
     until(lambda: len(started(run)) >= 1, "a trial", driver)
     os.killpg(driver.pid, signal.SIGKILL)
     driver.wait()
-    again = begin(cluster, "resume", "killed")
-    node = cluster.add_node()
-    there = Path(f"/proc/{node.pid}/root{cluster.hidden}/cache-of-node")
+    again = begin(apart, "resume", "killed")
+    node = apart.add_node()
+    there = Path(f"/proc/{node.pid}/root{apart.hidden}/cache-of-node")
     said = text_of(again)
     assert again.returncode == 0, said
     assert any(there.glob("pixels/*/images.npy")), said
     numbers = [each.number for each in load_run(run.path).trials() if each.origin != "repeat"]
     assert numbers[0] == 0
     assert len(numbers) == 4
-    cluster.lose(node)
+    apart.lose(node)
 
 
 @pytest.mark.slow
-def test_a_wrong_token_is_one_sentence(cluster: Cluster) -> None:
-    refused = begin(cluster, *searched(cluster, "refused", "--budget", "1"), token="0" * 64)
+def test_a_wrong_token_is_one_sentence(apart: Cluster) -> None:
+    refused = begin(apart, *searched(apart, "refused", "--budget", "1"), token="0" * 64)
     said = text_of(refused)
     assert refused.returncode == 2
     assert "asks for a token, but does not take what RAY_AUTH_TOKEN" in " ".join(said.split())
@@ -266,8 +286,8 @@ def test_a_wrong_token_is_one_sentence(cluster: Cluster) -> None:
 
 
 @pytest.mark.slow
-def test_the_doctor_lists_the_nodes(cluster: Cluster) -> None:
-    asked = begin(cluster, "doctor", "--address", cluster.address, "--json")
+def test_the_doctor_lists_the_nodes(apart: Cluster) -> None:
+    asked = begin(apart, "doctor", "--address", apart.address, "--json")
     found = json.loads(text_of(asked))
     assert [node["cores"] for node in found["nodes"]] == [1]
     assert found["troubles"] == []
