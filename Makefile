@@ -10,8 +10,11 @@ STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 PYTHON ?=
 USABLE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
-LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+LOCK := $(COMPILE) --universal --python-version 3.11
+# What the images of docker/ have: all that a node of a cluster needs.
+IMAGE := --extra cluster --extra remote
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/make \1\t\2/p' Makefile | expand -t 14
@@ -79,7 +82,9 @@ docs: env  ## Write docs/cli.md and docs/space.md anew from the code
 
 lock: env  ## Renew the lock files from the dependencies in pyproject.toml
 	@$(LOCK) --extra dev pyproject.toml --output-file requirements.lock
-	@$(LOCK) --constraints requirements.lock pyproject.toml --output-file requirements-runtime.lock
+	@$(LOCK) --constraints requirements.lock $(IMAGE) pyproject.toml --output-file docker/requirements-cpu.lock
+	@echo 'tensorflow[and-cuda]' | $(COMPILE) --python-version 3.12 --python-platform x86_64-manylinux_2_28 \
+	  --constraints docker/requirements-cpu.lock $(IMAGE) pyproject.toml - --output-file docker/requirements-gpu.lock
 	@echo hatchling | $(LOCK) --constraints requirements.lock - --output-file docker/requirements-build.lock
 
 clean:  ## Remove .venv and what tools left; runs/ stays
