@@ -12,8 +12,6 @@ several containers, and no GPU is used.
 from __future__ import annotations
 
 import argparse
-import os
-import shlex
 import shutil
 import subprocess
 import tempfile
@@ -22,15 +20,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.docker.dockerfile import DEFAULT_PATH, ROOT, Stage, build, parse, words
+from tests.docker import roots
+from tests.docker.dockerfile import ROOT, Stage, build, parse, words
 
 # What the Python of python:3.12-slim is linked with.
 _LIBRARIES = (
     "ca-certificates,libssl3,libffi8,libsqlite3-0,zlib1g,libbz2-1.0,liblzma5,libreadline8,"
     "libuuid1,libexpat1"
 )
-# Of this machine, how the package index is reached.
-_PASSED = ("http_proxy", "https_proxy", "no_proxy", "PIP_INDEX_URL", "PIP_DEFAULT_TIMEOUT")
+# How this machine reaches the package index.
 _WAY = ("/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt")
 # A head as a container runs it, its health, and that again when its node was killed. Without --block
 # nothing would end with the node, and the agent outlives it for some seconds.
@@ -120,41 +118,12 @@ def copied(clean: Path, root: Path) -> Path:
 def run(stage: Stage, line: str) -> None:
     """A RUN step, as root."""
     with timed(line if len(line) < 90 else f"{line[:87]}..."):
-        command = chroot(stage, ["/bin/sh", "-c", line])
-        subprocess.run(command, env=environment(stage), check=True, stdout=subprocess.DEVNULL)
-
-
-def chroot(stage: Stage, command: list[str], user: str = "0") -> list[str]:
-    moved = ["/bin/sh", "-c", 'cd "$0" && exec "$@"', stage.folder, *command]
-    return ["chroot", f"--userspec={user}:{user}", str(stage.root), *moved]
-
-
-def environment(stage: Stage) -> dict[str, str]:
-    passed = {name: os.environ[name] for name in _PASSED if name in os.environ}
-    return {"PATH": DEFAULT_PATH, "HOME": "/root", **passed, **stage.env}
+        roots.said(stage, ["/bin/sh", "-c", line], network=True)
 
 
 def said(image: Stage, command: list[str], env: dict[str, str] | None = None) -> str:
-    """What a command of a container says; it must not fail.
-
-    Args:
-        env: beside that of the image.
-    """
-    root = shlex.quote(str(image.root))
-    begin = f"mount -t proc proc {root}/proc; mount --rbind /dev {root}/dev; ip link set lo up"
-    done = subprocess.run(
-        [
-            *("unshare", "--mount", "--pid", "--net", "--fork", "--kill-child"),
-            *("/bin/sh", "-ec", f"{begin}; exec {shlex.join(chroot(image, command, image.user))}"),
-        ],
-        env={**os.environ, **environment(image), **(env or {})},
-        check=False,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    assert done.returncode == 0, f"{done.returncode}: {done.stdout}"
-    return done.stdout
+    """What a command of a container says, as its user."""
+    return roots.said(image, command, user=image.user, env=env)
 
 
 def check(image: Stage) -> None:
