@@ -2,7 +2,7 @@
 # Choose the Python with: make env PYTHON=/path/to/python3.12
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test chaos soak fuzz lint check bench docs lock clean
+.PHONY: help env demo test chaos soak fuzz image lint check bench docs lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -60,6 +60,9 @@ soak: env  ## Run N trials of which a tenth goes wrong, and see that nothing gro
 
 fuzz: env  ## Try N times as many damaged images, tables and archives as the tests do
 	@AUTOML_IMG_FUZZ=$(or $(N),20) $(BIN)/python -m pytest tests/data/test_odd.py -k 'more_than_a_sentence or more_than_a_reason' --timeout 3600
+
+image: env  ## Carry out a Dockerfile in a clean root, and try what comes of it; ARGS=--gpu for the other
+	@$(BIN)/python -m tests.docker.recipe $(if $(PYTHON),--python $(PYTHON)) $(ARGS)
 
 lint: env  ## Check format, style, types and the direction of imports
 	@$(BIN)/ruff format --check .

@@ -1,7 +1,7 @@
-"""A Dockerfile as a list of steps, and those steps carried out in folders, without a Docker engine.
+"""A Dockerfile as a list of steps, and those carried out in folders, without a Docker engine.
 
-Of the language it knows what our files say. What it does not know it refuses: a step that was left out
-would make the test of a recipe worthless.
+Of the language it knows what our files say. What it does not know it refuses: a step that was left
+out would make the test of a recipe worthless.
 """
 
 from __future__ import annotations
@@ -93,9 +93,7 @@ def build(
     return made
 
 
-def carry_out(
-    step: Step, stage: Stage, made: Mapping[str, Stage], run: Run, context: Path
-) -> None:
+def carry_out(step: Step, stage: Stage, made: Mapping[str, Stage], run: Run, context: Path) -> None:
     match step.word:
         case "RUN":
             with mounted(step, stage, made, context):
@@ -157,9 +155,7 @@ def copy(step: Step, stage: Stage, made: Mapping[str, Stage], context: Path) -> 
 
 
 @contextmanager
-def mounted(
-    step: Step, stage: Stage, made: Mapping[str, Stage], context: Path
-) -> Iterator[None]:
+def mounted(step: Step, stage: Stage, made: Mapping[str, Stage], context: Path) -> Iterator[None]:
     """What ``--mount=type=bind`` lays in for one step; here copied in, and removed after it."""
     laid = []
     for flag in step.flags:
@@ -182,7 +178,7 @@ def mounted(
 
 
 def sent(path: Path) -> bool:
-    """Whether ``.dockerignore`` lets ``path``, relative to the root, into the context of a build."""
+    """Whether ``.dockerignore`` lets ``path``, relative to the root, into the context."""
     allowed = True
     for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines():
         if line.strip() and not line.startswith("#"):
@@ -201,3 +197,9 @@ def ignoring(context: Path) -> Callable[[str, list[str]], list[str]]:
     return lambda folder, names: [
         name for name in names if not sent((Path(folder) / name).relative_to(context))
     ]
+
+
+def pins(lock: str) -> dict[str, str]:
+    """The versions that a lock file names."""
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    return dict(re.findall(r"^([a-z0-9][a-z0-9._-]*)==([^\s;]+)", text, re.MULTILINE))

@@ -1,5 +1,5 @@
-"""Commands in another root, with processes, mounts and a loopback network of their own: what an engine
-does for a container, less its layers and its limits. Needs root, and unshare, mount and ip.
+"""Commands in another root, with processes, mounts and a loopback network of their own: what an
+engine does for a container, less its layers and its limits. Needs root, unshare, mount and ip.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import sys
@@ -11,18 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from automl_img import __version__ as VERSION
+from automl_img import __version__
 from tests.docker import roots
-from tests.docker.dockerfile import ROOT, Stage, Step, build, parse, sent, stages, words
+from tests.docker.dockerfile import ROOT, Stage, Step, build, parse, pins, sent, stages, words
 
 DOCKER = ROOT / "docker"
 FILES = ("Dockerfile", "Dockerfile.gpu")
 BIN = Path(sys.executable).parent
-
-
-def pins(lock: str) -> dict[str, str]:
-    text = (ROOT / lock).read_text(encoding="utf-8")
-    return dict(re.findall(r"^([a-z0-9][a-z0-9._-]*)==([^\s;]+)", text, re.MULTILINE))
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -89,9 +83,9 @@ def test_the_context_has_what_the_steps_copy_and_nothing_else_of_here() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not roots.possible(), reason="needs root and namespaces, to make roots")
 def test_the_steps_make_an_image_whose_commands_run(tmp_path: Path) -> None:
-    """Every step, in the root of this machine with what the steps change laid over it; but what the
-    locks name is not installed again: the packages that are here are linked. ``make image`` installs
-    it, in a clean root.
+    """Every step, in the root of this machine with what the steps change laid over it; but what
+    the locks name is not installed again: the packages that are here are linked. ``make image``
+    installs it, in a clean root.
     """
     made = build(parse(DOCKER / "Dockerfile"), lambda _, name: begin(tmp_path / name), run)
     image = made["image"]
@@ -100,7 +94,7 @@ def test_the_steps_make_an_image_whose_commands_run(tmp_path: Path) -> None:
     assert "search" in said(image, [*entry, *command])
     # KubeRay may start a login shell.
     told = said(image, ["bash", "-lc", "which ray; automl-img --version; id -u"])
-    assert told.split() == ["/opt/automl-img/bin/ray", "automl-img", VERSION, "1000"]
+    assert told.split() == ["/opt/automl-img/bin/ray", "automl-img", __version__, "1000"]
     where = ["python", "-c", "import automl_img; print(automl_img.__file__)"]
     assert said(image, where).startswith("/opt/automl-img/")
     assert said(image, ["healthy"]) == "well\n"
@@ -113,12 +107,14 @@ def said(image: Stage, command: list[str]) -> str:
 
 
 def begin(root: Path) -> Path:
-    """What differs from this machine before the first step: no user 1000, and the Python of the tests
-    as python and pip, as python:3.12-slim has them."""
+    """What differs from this machine before the first step: no user 1000, and the Python of the
+    tests as python and pip, as python:3.12-slim has them."""
     local = root / "usr/local/bin"
     local.mkdir(parents=True)
     for name, more in (("python", ""), ("pip", "-m pip ")):
-        (local / name).write_text(f'#!/bin/sh\nexec {sys.executable} {more}"$@"\n', encoding="utf-8")
+        (local / name).write_text(
+            f'#!/bin/sh\nexec {sys.executable} {more}"$@"\n', encoding="utf-8"
+        )
         (local / name).chmod(0o755)
     # Which may lie in the home of root.
     stage = Stage("", root)
