@@ -26,9 +26,12 @@ if (($# < 3)); then
   exit 2
 fi
 
+trap 'scontrol requeue "$SLURM_JOB_ID"' USR1
+
 # Of this checkout: SLURM runs a copy of this file elsewhere.
 here=${AUTOML_IMG_DOCKER:-${SLURM_SUBMIT_DIR:?is set by sbatch}/docker}
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+mapfile -t hosts < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
+head=${hosts[0]}
 port=6379
 # srun hands the environment on, so the token is in no command line and in no file.
 RAY_AUTH_TOKEN=$(python3 -c 'import secrets; print(secrets.token_hex(32))')
@@ -69,8 +72,7 @@ PYTHON
 
 "$here/search-or-resume" "$@" --address "$head:$port" &
 search=$!
-trap 'scontrol requeue "$SLURM_JOB_ID"' USR1
-# wait returns for that signal too, with 128 and its number.
+# wait returns for the signal of the trap too, with 128 and its number.
 again=$((128 + $(kill -l USR1)))
 code=$again
 while ((code == again)); do

@@ -2,8 +2,8 @@
 
     python -m tests.docker.recipe [--gpu] [--python PATH] [--keep FOLDER]
 
-Needs root, mmdebstrap, unshare and a Python 3.12, some minutes and 8 GB of disk, for GPUs 20 GB. The
-clean root is Debian of this machine's release with that Python in /usr/local, where
+Needs root, mmdebstrap, unshare and a Python 3.12, some minutes and 8 GB of disk, for GPUs 20 GB.
+The clean root is Debian of this machine's release with that Python in /usr/local, where
 python:3.12-slim has its own: this tries the steps, not that image. Each check runs with processes,
 mounts and a loopback network of its own, as in a container. No layer comes of it, no network of
 several containers, and no GPU is used.
@@ -154,13 +154,24 @@ def check(image: Stage) -> None:
 
 def check_cuda(image: Stage) -> None:
     """The libraries that TensorFlow opens are there; whether they work only a GPU can say."""
-    with timed("CUDA: each library can be opened, and XLA's folder has what it looks for"):
+    with timed("CUDA: its libraries can be opened, and XLA's folder has what it looks for"):
         code = """
 import ctypes, os, pathlib, tensorflow as tf
 folder = pathlib.Path(os.environ["XLA_FLAGS"].partition("=")[2])
 assert (folder / "bin/ptxas").is_file() and list(folder.rglob("libdevice.10.bc")), folder
+opened = []
 for library in sorted(folder.parent.rglob("lib/lib*.so*")):
-    ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+    try:
+        ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+    except OSError as error:
+        # Of the driver, which the machine has.
+        assert "libcuda.so.1" in str(error), error
+    else:
+        opened.append(library.name.partition(".")[0])
+missing = set("libcudart libcublas libcudnn libcufft libcusolver libcusparse libnccl".split())
+assert not missing - set(opened), missing - set(opened)
+# An operation, as the flags of XLA are read then, and unknown ones end the process.
+assert tf.function(lambda x: x + 1, jit_compile=True)(1) == 2
 print("built for CUDA", tf.sysconfig.get_build_info()["cuda_version"])
 """
         assert "built for CUDA 12" in said(image, ["python", "-c", code])

@@ -228,17 +228,17 @@ def test_a_job_of_slurm_starts_its_nodes_and_ends_with_its_search(fakes: Path) -
 
 
 def test_a_job_of_slurm_whose_time_ends_queues_itself_again(fakes: Path) -> None:
-    job = slurm(fakes, f'while [[ ! -e "{fakes}/end" ]]; do sleep 0.1; done; exit 5')
-    until(lambda: any(call.startswith("search-or-resume") for call in calls(fakes)))
-    time.sleep(0.3)
-    for _ in range(2):
-        before = len(calls(fakes))
-        job.send_signal(signal.SIGUSR1)
-        until(lambda before=before: calls(fakes)[before:] == ["scontrol requeue 42"])
-    # Until SLURM ends it the search goes on.
-    assert job.poll() is None
-    (fakes / "end").touch()
-    assert job.wait(timeout=60) == 5
+    with slurm(fakes, f'while [[ ! -e "{fakes}/end" ]]; do sleep 0.1; done; exit 5') as job:
+        try:
+            until(lambda: any(call.startswith("search-or-resume") for call in calls(fakes)))
+            for times in (1, 2):
+                job.send_signal(signal.SIGUSR1)
+                until(lambda times=times: calls(fakes).count("scontrol requeue 42") == times)
+            # Until SLURM ends it the search goes on.
+            assert job.poll() is None
+        finally:
+            (fakes / "end").touch()
+        assert job.wait(timeout=60) == 5
 
 
 def until(true: Any, seconds: float = 30) -> None:

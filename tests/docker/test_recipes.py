@@ -105,8 +105,8 @@ def pods(spec: dict[str, Any]) -> list[dict[str, Any]]:
     return [group["template"] for group in groups]
 
 
-# Of KubeRay's RayCluster and RayJob (ray.io/v1) what our manifests use, with its types; a test below
-# holds them against the whole. A pod's template is Kubernetes' own.
+# Of KubeRay's RayCluster and RayJob (ray.io/v1) what our manifests use, with its types; a test
+# below holds them against the whole. A pod's template is Kubernetes' own.
 GROUP = {
     "type": "object",
     "additionalProperties": False,
