@@ -2,7 +2,7 @@
 # Choose the Python with: make env PYTHON=/path/to/python3.12
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test chaos soak fuzz lint check bench docs lock clean
+.PHONY: help env demo test chaos soak fuzz image lint check bench docs lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,8 +10,11 @@ STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 PYTHON ?=
 USABLE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
-LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+LOCK := $(COMPILE) --universal --python-version 3.11
+# What the images of docker/ have: all that a node of a cluster needs.
+IMAGE := --extra cluster --extra remote
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/make \1\t\2/p' Makefile | expand -t 14
@@ -58,6 +61,9 @@ soak: env  ## Run N trials of which a tenth goes wrong, and see that nothing gro
 fuzz: env  ## Try N times as many damaged images, tables and archives as the tests do
 	@AUTOML_IMG_FUZZ=$(or $(N),20) $(BIN)/python -m pytest tests/data/test_odd.py -k 'more_than_a_sentence or more_than_a_reason' --timeout 3600
 
+image: env  ## Carry out a Dockerfile in a clean root, and try what comes of it; ARGS=--gpu for the other
+	@$(BIN)/python -m tests.docker.recipe $(if $(PYTHON),--python $(PYTHON)) $(ARGS)
+
 lint: env  ## Check format, style, types and the direction of imports
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -79,7 +85,9 @@ docs: env  ## Write docs/cli.md and docs/space.md anew from the code
 
 lock: env  ## Renew the lock files from the dependencies in pyproject.toml
 	@$(LOCK) --extra dev pyproject.toml --output-file requirements.lock
-	@$(LOCK) --constraints requirements.lock pyproject.toml --output-file requirements-runtime.lock
+	@$(LOCK) --constraints requirements.lock $(IMAGE) pyproject.toml --output-file docker/requirements-cpu.lock
+	@echo 'tensorflow[and-cuda]' | $(COMPILE) --python-version 3.12 --python-platform x86_64-manylinux_2_28 \
+	  --constraints docker/requirements-cpu.lock $(IMAGE) pyproject.toml - --output-file docker/requirements-gpu.lock
 	@echo hatchling | $(LOCK) --constraints requirements.lock - --output-file docker/requirements-build.lock
 
 clean:  ## Remove .venv and what tools left; runs/ stays
