@@ -11,7 +11,6 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from automl_img.data.cache import cache_root
@@ -27,6 +26,7 @@ from automl_img.search.hardware import (
     smallest_gpu,
 )
 from automl_img.search.resources import Resources, share, share_of
+from automl_img.search.tokens import FILE, MODE, TOKEN, TOKEN_PATH, show_token
 from automl_img.settings import SearchSettings
 
 # Seconds: a node answers in a few, but a new one imports for the first time.
@@ -34,8 +34,6 @@ _ANSWER = 120.0
 _CONNECT = 5.0
 # Other versions of these give other numbers, or do not understand each other.
 SAME = ("python", "automl-img", "ray", "keras", "tensorflow", "numpy")
-# Where Ray looks for its token.
-_TOKEN, _TOKEN_PATH, _TOKEN_FILE = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", ".ray/auth_token"
 
 
 @dataclass(frozen=True)
@@ -65,17 +63,6 @@ class Node:
     versions: Mapping[str, str]
     cache: str
     cache_bytes: int
-
-
-def prepare_environment() -> None:
-    """Let this process show the token that it has; to be called before Ray is imported.
-
-    A cluster that asks for none does not mind, and Ray does not look for it unless it is told to.
-    """
-    path = Path(os.environ.get(_TOKEN_PATH) or Path.home() / _TOKEN_FILE)
-    if os.environ.get(_TOKEN) or path.is_file():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 
 def resources_of(settings: SearchSettings) -> Resources:
@@ -219,7 +206,10 @@ def connected(address: str, **options: Any) -> Iterator[Any]:
     Raises:
         SettingsError: there is no cluster, it wants another token, or Ray runs in this process.
     """
-    prepare_environment()
+    show_token()
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Attempts, a second each: where somebody listens, more of them would not be let in either.
+    os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "5")
     _refuse_silence(address)
     import logging
 
@@ -261,7 +251,8 @@ def _why_not(address: str, error: BaseException) -> str:
     if "token" in f"{said} {cause}".lower():
         return (
             f"the Ray cluster at {address!r} asks for a token, but does not take what "
-            f"{_TOKEN}, {_TOKEN_PATH} or ~/{_TOKEN_FILE} gives; use that of its head"
+            f"{TOKEN}, {TOKEN_PATH} or ~/{FILE} gives; use that of its head, "
+            f"and set {MODE}=token"
         )
     last = (said.strip().splitlines() or [type(error).__name__])[0]
     return (

@@ -17,6 +17,7 @@ from automl_img.runs import Run
 from automl_img.search.cluster import connected
 from automl_img.search.resources import Resources
 from automl_img.search.shipping import Shipping, serving
+from automl_img.search.tokens import make_token
 from automl_img.search.worker import environment
 
 _OBJECT_STORE_BYTES = 150_000_000
@@ -43,8 +44,8 @@ def room_of(resources: Resources) -> Callable[[], int]:
 
 @contextmanager
 def ray_for(resources: Resources, run: Run, read: Sequence[str]) -> Iterator[Shipping | None]:
-    """A Ray of our own on this machine, quiet and closed to the network, ended with the block; or
-    where the resources are those of a cluster, a connection to that, which goes on after it.
+    """A Ray of our own on this machine, quiet and with a token, ended with the block; or where the
+    resources are those of a cluster, a connection to that, which goes on after it.
 
     Args:
         read: files and folders beside the run folder that trials read.
@@ -64,6 +65,7 @@ def ray_for(resources: Resources, run: Run, read: Sequence[str]) -> Iterator[Shi
     if ray.is_initialized():
         raise SettingsError("Ray runs in this process already; call ray.shutdown() before a search")
     logging.getLogger("ray").setLevel(logging.CRITICAL)
+    make_token()
     ray.init(
         # Without this Ray attaches to whatever cluster it finds.
         address="local",
