@@ -149,24 +149,27 @@ def nodes_of(address: str) -> list[Node]:
 
         alive = [node for node in ray.nodes() if node["Alive"]]
         look = ray.remote(num_cpus=0, max_retries=0)(_look)
-        asked = {
-            f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})": look.options(
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        asked = [
+            look.options(
+                # A node may be gone by now: then another answers, which is seen by its number.
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=True)
             ).remote(node["NodeManagerAddress"], node["Resources"])
             for node in alive
-        }
-        return [_answer(ray, asked[name], name) for name in sorted(asked)]
+        ]
+        found = [_answer(ray, *each) for each in zip(asked, alive, strict=True)]
+        return sorted(filter(None, found), key=lambda node: node.name)
 
 
-def _answer(ray: Any, asked: Any, name: str) -> Node:
+def _answer(ray: Any, asked: Any, node: Mapping[str, Any]) -> Node | None:
     try:
-        found: Node = ray.get(asked, timeout=_ANSWER)
+        number, found = ray.get(asked, timeout=_ANSWER)
     except Exception as error:
         last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
         raise SettingsError(
             f"every node must have automl-img installed and answer, but {name} says: {last[:200]}"
         ) from None
-    return found
+    return found if number == node["NodeID"] else None
 
 
 def this_machine() -> Node:
@@ -174,10 +177,14 @@ def this_machine() -> Node:
     return _node(socket.gethostname(), core_count(), len(gpu_names()))
 
 
-def _look(address: str, resources: Mapping[str, float]) -> Node:
-    """Runs on a node."""
+def _look(address: str, resources: Mapping[str, float]) -> tuple[str, Node]:
+    """Runs on a node; gives Ray's number of it too."""
+    import ray
+
     name = f"{socket.gethostname()} ({address})"
-    return _node(name, int(resources.get("CPU", 0)), int(resources.get("GPU", 0)))
+    return ray.get_runtime_context().get_node_id(), _node(
+        name, int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
+    )
 
 
 def _node(name: str, cores: int, gpus: int) -> Node:

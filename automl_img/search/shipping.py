@@ -128,10 +128,14 @@ def serving(run: Path, others: Sequence[str]) -> Iterator[Shipping]:
 
 
 class NodeFiles:
-    """The files of a search on this node, which does not see the run folder."""
+    """The files of a search on this node, which may see the run folder or not."""
 
     def __init__(self, shipping: Shipping) -> None:
         self._server, self._run = ray.get_actor(shipping.token), shipping.run
+        self._sees_run = False
+        with suppress(OSError):
+            token = (Path(shipping.run) / RAY / _TOKEN).read_text(encoding="utf-8")
+            self._sees_run = token == shipping.token
         self._root = cache_root() / _TRIALS / shipping.token
         _sweep(self._root.parent)
         self._folder: Path | None = None
@@ -145,6 +149,14 @@ class NodeFiles:
             DataError: the cache here cannot be written, or is full.
             ray.exceptions.RayError: the driver's node is gone.
         """
+        spec = dataclasses.replace(
+            spec,
+            pixels=self._kept(spec.pixels, cache_root() / "pixels" / Path(spec.pixels).name),
+            weights=spec.weights and self._weights(spec.weights),
+            features=spec.features and str(cache_root() / _FEATURES),
+        )
+        if self._sees_run:
+            return spec
         self._forget()
         rows = self._root / Path(spec.rows).name
         if not rows.exists():
@@ -153,10 +165,7 @@ class NodeFiles:
         self._folder, self._sent = folder, _states(folder)
         return dataclasses.replace(
             spec,
-            pixels=self._kept(spec.pixels, cache_root() / "pixels" / Path(spec.pixels).name),
             rows=str(rows),
-            weights=spec.weights and self._weights(spec.weights),
-            features=spec.features and str(cache_root() / _FEATURES),
             folder=str(folder),
             instead=spec.instead and str(self._brought(spec.instead)),
             goes_on_from=spec.goes_on_from and str(self._brought(spec.goes_on_from)),
@@ -235,11 +244,8 @@ class NodeFiles:
 
 
 @cache
-def files_of(shipping: Shipping) -> NodeFiles | None:
-    """How this process comes to the files of a search; None where its node has them."""
-    with suppress(OSError):
-        if (Path(shipping.run) / RAY / _TOKEN).read_text(encoding="utf-8") == shipping.token:
-            return None
+def files_of(shipping: Shipping) -> NodeFiles:
+    """How this process comes to the files of a search; the same for all of its trials."""
     return NodeFiles(shipping)
 
 

@@ -30,7 +30,7 @@ MEMORY = "AUTOML_IMG_WORKER_BYTES"
 _THREADS = "TF_NUM_INTRAOP_THREADS"
 # In the folder of a trial: it has sent away a process that had grown.
 _MOVED = "moved"
-# How the files of the search come to this node; None where it has them.
+# How the files of the search come to this node of a cluster.
 _files: NodeFiles | None = None
 # What was measured of exported models, by the signature of their networks.
 _measured: dict[str, dict[str, float]] = {}
@@ -98,7 +98,7 @@ def _local(spec: TrialSpec, shipping: dict[str, str] | None) -> TrialSpec:
     from automl_img.search.shipping import Shipping, files_of
 
     _files = files_of(Shipping(**shipping))
-    return spec if _files is None else _files.local(spec)
+    return _files.local(spec)
 
 
 @functools.cache
@@ -178,8 +178,7 @@ def _leave_if_too_large(spec: TrialSpec, graphs: GraphCache, growth: Growth) -> 
     moved = Path(spec.folder) / _MOVED
     if growth.too_large(graphs.shrink) and not moved.exists():
         write_text(moved, "")
-        if _files is not None:
-            _files.send()
+        _send()
         raise ProcessTooLarge
 
 
@@ -245,7 +244,21 @@ def _report(epoch: int, **content: Any) -> None:
 
     done = "ended" in content
     with WATCHDOG.paused():
-        if _files is not None:
-            # First: once the driver has heard of an epoch, any node can go on from there.
-            _files.send()
+        _send(failed="error" in content)
         tune.report({"epoch": epoch, "message": json.dumps(content), "done": done})
+
+
+def _send(failed: bool = False) -> None:
+    """Bring what a trial has changed to the driver, before that hears of it: from then on any node
+    can go on from there.
+
+    Args:
+        failed: whether the trial has; perhaps because that cannot be done.
+    """
+    if _files is None:
+        return
+    try:
+        _files.send()
+    except Exception:
+        if not failed:
+            raise

@@ -290,4 +290,5 @@ def test_the_doctor_lists_the_nodes(apart: Cluster) -> None:
     asked = begin(apart, "doctor", "--address", apart.address, "--json")
     found = json.loads(text_of(asked))
     assert [node["cores"] for node in found["nodes"]] == [1]
+    assert found["nodes"][0]["cache_bytes"] > 0
     assert found["troubles"] == []
