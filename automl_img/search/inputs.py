@@ -16,6 +16,7 @@ from automl_img.files import append_json_line, replacing, write_text
 from automl_img.runs import Run
 from automl_img.search.hardware import Resources, describe_hardware, describe_versions
 from automl_img.search.rungs import REDUCTION_FACTOR, Rungs
+from automl_img.search.sharing import new_study
 from automl_img.settings import SearchSettings
 from automl_img.space.dimensions import SearchSpace
 from automl_img.space.presets import describe_space, space_yaml
@@ -81,6 +82,7 @@ def run_info(
             "limits": settings.limits.bounded,
         },
         "seconds": {},
+        **({"study": new_study(settings, name)} if settings.storage is not None else {}),
     }
 
 
