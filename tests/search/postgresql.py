@@ -57,14 +57,24 @@ class PostgreSQL:
         # It refuses to run as root.
         self._as: dict[str, object] = {}
         if os.geteuid() == 0:
-            other = pwd.getpwnam("postgres")
+            names = {user.pw_name for user in pwd.getpwall()}
+            other = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
             self._as = {"user": other.pw_uid, "group": other.pw_gid, "extra_groups": ()}
             os.chown(folder, other.pw_uid, other.pw_gid)
         word = folder / "password"
         word.write_text(self.password)
         word.chmod(0o644)
         command = [self._bin / "initdb", "--pgdata", self._data, "--username", USER, "--no-sync"]
-        command += ["--auth", "scram-sha-256", "--pwfile", word, "--locale", "C"]
+        command += [
+            "--auth",
+            "scram-sha-256",
+            "--pwfile",
+            word,
+            "--locale",
+            "C",
+            "--encoding",
+            "UTF8",
+        ]
         self._run(command)
         word.unlink()
         self._server: subprocess.Popen[bytes] | None = None
@@ -83,6 +93,9 @@ class PostgreSQL:
         assert done.returncode == 0, done.stderr
 
     def start(self) -> None:
+        """Start it where it is stopped, and wait until it answers."""
+        if self._server is not None:
+            return
         options = {"port": self.port, "listen_addresses": "127.0.0.1", "fsync": "off"}
         command = [self._bin / "postgres", "-D", self._data, "-c", "unix_socket_directories="]
         command += [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
