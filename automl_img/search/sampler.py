@@ -86,8 +86,8 @@ class Sampler:
         self._running: dict[int, tuple[str, optuna.Trial]] = {}
         # The last epoch of a trial that an earlier session reported.
         self._reported: dict[int, int] = {}
-        # What is known of the trials of other drivers, by their keys.
         self._heard = heard
+        # What is known of the trials of other drivers, by their keys.
         self._elsewhere: dict[int, Elsewhere] = {}
         for name, arm in self._arms.items():
             for score in arm.scores():

@@ -139,7 +139,7 @@ def open_shared(
             raise RunError(f"the study {name} is not on its server any more")
         elif not joins and theirs.get("driver") != driver:
             raise _taken(name)
-        else:
+        elif joins and not run.starts():
             _compare(name, facts, theirs)
     return studies
 
@@ -187,18 +187,18 @@ def _compare(study: str, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
     if other is None:
         return
     here, there = ours[other], theirs.get(other)
-    what = f"{there} there, {here} here"
+    differs = f", but it is {there} there and {here} here"
     if other == "space":
-        what = ", ".join(
-            f"{name} is {(there or {}).get(name)} there, {here.get(name)} here"
-            for name in dict.fromkeys([*here, *(there or {})])
-            if here.get(name) != (there or {}).get(name)
-        )
+        there = there or {}
+        names = dict.fromkeys([*here, *there])
+        every = [(name, there.get(name), here.get(name)) for name in names]
+        apart = [f"{name} is {old} there and {new} here" for name, old, new in every if old != new]
+        differs = f", but {', '.join(apart)}"
     elif other in ("data", "classes", "split"):
-        what = "they are others"
+        differs = ""
     raise SettingsError(
-        f"who joins a study must have {_SHARED[other]}, but of {study}: {what}; ask for the same, "
-        "or begin a study of its own without --join"
+        f"who joins the study {study} must have {_SHARED[other]}{differs}; ask for the same, or "
+        "begin another study without --join"
     )
 
 

@@ -341,21 +341,24 @@ def begun(postgres: PostgreSQL, photos: Path, tmp_path: Path, monkeypatch: Any) 
     ("more", "rule"),
     [
         ({"seed": 1}, r"the same split of the images \(--seed"),
-        ({"fix": {**TINY, "batch_size": "16"}}, "search space, .*batch_size is 8 there, 16 here"),
+        (
+            {"fix": {**TINY, "batch_size": "16"}},
+            "search space, .*batch_size is 8 there and 16 here",
+        ),
         (
             {"search": {"head.dropout": "0..0.3"}},
-            r"head\.dropout is 0.* there, 0.*0\.3 here",
+            r"head\.dropout is 0.* there and 0.*0\.3 here",
         ),
-        ({"objective": "val_loss"}, "one --objective, .*val_accuracy there, val_loss here"),
-        ({"max_epochs": 3}, "one --max-epochs, .*2 there, 3 here"),
+        ({"objective": "val_loss"}, "one --objective, .*val_accuracy there and val_loss here"),
+        ({"max_epochs": 3}, "one --max-epochs, .*2 there and 3 here"),
         ({"max_size": "10MB"}, "the same limits"),
-        ({"image_size": 24}, "one --image-size, .*16 there, 24 here"),
+        ({"image_size": 24}, "one --image-size, .*16 there and 24 here"),
     ],
 )
 def test_who_asks_for_something_else_may_not_join(
     begun: str, photos: Path, tmp_path: Path, more: dict[str, Any], rule: str
 ) -> None:
-    with pytest.raises(SettingsError, match=f"who joins a study must have .*{rule}"):
+    with pytest.raises(SettingsError, match=f"who joins the study first must have .*{rule}"):
         asked_for(begun, photos, tmp_path / "others", join="first", **more)
     assert not (tmp_path / "others").exists()
 
@@ -363,7 +366,7 @@ def test_who_asks_for_something_else_may_not_join(
 def test_who_has_other_images_or_classes_may_not_join(begun: str, tmp_path: Path) -> None:
     out = tmp_path / "others"
     other = class_folders(tmp_path / "other", seed=1)
-    with pytest.raises(SettingsError, match="the same images, but of first: they are others"):
+    with pytest.raises(SettingsError, match="must have the same images; ask"):
         asked_for(begun, other, out, join="first")
     (other / "red").rename(other / "crimson")
     with pytest.raises(SettingsError, match="the same classes"):
