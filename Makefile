@@ -14,7 +14,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 LOCK := $(COMPILE) --universal --python-version 3.11
 # What the images of docker/ have: all that a node of a cluster needs.
-IMAGE := --extra cluster --extra remote
+IMAGE := --extra cluster --extra postgres --extra remote
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/make \1\t\2/p' Makefile | expand -t 14

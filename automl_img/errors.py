@@ -7,7 +7,7 @@ AutomlImgError              one sentence: the rule, the value, what to do; exit 
 |  `- Unreachable           a server does not answer; nothing is known to be wrong with its files
 |- WeightsError             pretrained weights cannot be had
 |- RunError                 a run folder is missing, taken or unreadable
-|- SearchError              the search ended without one usable trial
+|- SearchError              the search ended without one usable trial, or cannot go on for now
 |- ExportError              the exported model does not predict what the trained one did
 `- TrialFailed              one trial ends, the search goes on
    |- Diverged              first loss that is not a finite number
@@ -53,7 +53,7 @@ class RunError(AutomlImgError):
 
 
 class SearchError(AutomlImgError):
-    """The search ended without one usable trial."""
+    """The search ended without one usable trial, or cannot go on for now."""
 
 
 class ExportError(AutomlImgError):

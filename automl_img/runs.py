@@ -5,7 +5,7 @@ runs/NAME/
   space.yaml             the search space
   split.csv              path, label and split of each image used
   left_out.jsonl         images that were not used, with the reason
-  study.db               the Optuna study (SQLite)
+  study.db               the Optuna study (SQLite), unless it is on a server
   start.json             what is tried before the sampler is asked
   started.jsonl          one line each time that a trial is handed to a worker
   trials.jsonl           one TrialRecord a line, written as each trial ends; of a trial that went on

@@ -19,6 +19,7 @@ from automl_img.amounts import parse_bytes, parse_seconds
 from automl_img.budget import Budget
 from automl_img.errors import SettingsError, did_you_mean
 from automl_img.objectives import OBJECTIVES, Limits, Objective, parse_objectives
+from automl_img.servers import Secret, check_server
 
 DEFAULTS_FILE = "automl-img.toml"
 _FIXED_BY = {"none": {}, "balanced": {"imbalance.class_weights": "1"}}
@@ -42,6 +43,8 @@ class SearchSettings(BaseModel):
         gpus_per_trial: GPUs of one trial, fractions allowed; None takes one where there is one.
         address: of a Ray cluster to train on, "auto" for the one that this machine is a node of, or
             "HOST:PORT"; None starts a Ray of its own here.
+        storage: where the study is, as "postgresql://user@host/database"; None: in the run folder.
+        join: a study there that another run began, to work on; None begins one.
         warm_start: earlier runs whose best settings are tried first: folders, names of runs in
             ``out``, or "auto" for all runs there that finished.
         name: of the run folder; None makes one from the data and the time.
@@ -90,6 +93,8 @@ class SearchSettings(BaseModel):
     workers: int | None = Field(default=None, ge=1)
     gpus_per_trial: float | None = Field(default=None, ge=0)
     address: str | None = Field(default=None, min_length=1)
+    storage: str | None = None
+    join: str | None = Field(default=None, min_length=1)
     warm_start: tuple[str, ...] = ()
     name: str | None = Field(default=None, min_length=1, max_length=100)
     out: str = "runs"
@@ -169,11 +174,12 @@ class SearchSettings(BaseModel):
             return str(value)
         return value
 
-    @field_validator("objective")
+    @field_validator("objective", "storage")
     @classmethod
-    def _are_objectives(cls, text: str | None) -> str | None:
+    def _can_be_read(cls, text: str | None, info: ValidationInfo) -> str | None:
         if text is not None:
-            parse_objectives(text)
+            read = {"objective": parse_objectives, "storage": check_server}
+            read[str(info.field_name)](text)
         return text
 
     @field_validator("max_latency", "max_size", "max_params", mode="before")
@@ -184,21 +190,21 @@ class SearchSettings(BaseModel):
             return str(value)
         return value
 
-    @field_validator("feature_cache", "max_disk", mode="before")
+    @field_validator("feature_cache", "max_disk", "trial_timeout", mode="before")
     @classmethod
-    def _is_an_amount(cls, value: Any) -> Any:
+    def _is_an_amount(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, str | int) and not isinstance(value, bool):
-            parse_bytes(str(value))
+            parse = parse_seconds if info.field_name == "trial_timeout" else parse_bytes
+            parse(str(value))
             return str(value)
         return value
 
-    @field_validator("trial_timeout", mode="before")
+    @field_validator("join")
     @classmethod
-    def _is_a_time(cls, value: Any) -> Any:
-        if isinstance(value, str | int) and not isinstance(value, bool):
-            parse_seconds(str(value))
-            return str(value)
-        return value
+    def _is_on_a_server(cls, study: str | None, info: ValidationInfo) -> str | None:
+        if study is not None and info.data.get("storage") is None:
+            raise ValueError("needs --storage, which says where that study is")
+        return study
 
     @field_validator("label_columns", "label_separator")
     @classmethod
@@ -287,4 +293,6 @@ def _sentence(error: ValidationError) -> str:
     setting, *inner = [str(part) for part in first["loc"]]
     name = ".".join([setting.replace("_", "-"), *inner])
     rule = first["msg"].removeprefix("Value error, ")
-    return f"{name}: {rule[0].lower()}{rule[1:]}, but got {first['input']!r}"
+    secret = isinstance(first.get("ctx", {}).get("error"), Secret)
+    got = "" if secret else f", but got {first['input']!r}"
+    return f"{name}: {rule[0].lower()}{rule[1:]}{got}"

@@ -42,12 +42,32 @@ def test_what_is_asked_for_comes_over_the_defaults_and_is_added_to_what_they_fix
         ({"name": "a/b"}, "plain file name"),
         ({"seed": 2**32}, "seed: "),
         ({"fix": {"batch_size": None}}, "fix.batch_size: "),
+        ({"storage": "mysql://me@host/studies"}, "storage: must be as postgresql://"),
+        ({"storage": "postgresql://me@host"}, "storage: must be as postgresql://"),
+        ({"storage": "postgresql://me@host:many/studies"}, "storage: must be as postgresql://"),
+        ({"join": "pets"}, "join: needs --storage"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence(values: dict[str, Any], says: str) -> None:
     with pytest.raises(SettingsError, match=says) as failure:
         check(values)
     assert "\n" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://me:hidden@host/studies", "postgresql://me@host/studies?password=hidden"]
+)
+def test_a_password_in_a_url_is_refused_and_not_said_again(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"must hold no password, .* PGPASSWORD") as failure:
+        check({"storage": url})
+    assert "hidden" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://me@host:5432/studies", "postgresql:///studies?host=/run/postgresql"]
+)
+def test_what_a_url_of_a_server_leaves_out_is_for_libpq(url: str) -> None:
+    assert check({"storage": url, "join": "pets"}).storage == url
 
 
 def test_the_command_in_the_report_asks_for_the_same_search_again() -> None:

@@ -91,6 +91,23 @@ def _search_options(
             rich_help_panel=_TRIAL,
         ),
     ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Keep the study on a server, as postgresql://user@host/database. "
+            "[default: in the run folder]",
+            rich_help_panel=_TRIAL,
+        ),
+    ] = None,
+    join: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STUDY",
+            help="Work on the study that the run of this name began there.",
+            rich_help_panel=_TRIAL,
+        ),
+    ] = None,
     max_epochs: Annotated[
         int | None,
         typer.Option(help="The most that one trial trains. [default: 30]", rich_help_panel=_TRIAL),

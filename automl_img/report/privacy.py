@@ -1,4 +1,5 @@
-"""Absolute paths, which tell the user's name and machine, are cut to their last part."""
+"""Absolute paths, which tell the user's name and machine, are cut to their last part, and so are
+servers of studies."""
 
 from __future__ import annotations
 
@@ -10,11 +11,13 @@ _PATH = re.compile(
     r"(?<![\w.…/\\:<])(?:file://)?(?:~[\w.-]*[/\\]|/(?=[\w.~-])|[A-Za-z]:[/\\]|\\\\)"
     r"(?:[^\s'\"<>|:*?,;()\[\]{}]*)"
 )
+# postgresql://me@host:5432/studies
+_SERVER = re.compile(r"(postgresql://)[^\s'\"<>/]+")
 
 
 def without_paths(text: str) -> str:
-    """``text`` with each absolute path as ``…/its last part``."""
-    return _PATH.sub(_shortened, text)
+    """``text`` with each absolute path as ``…/its last part``, and each server as its database."""
+    return _PATH.sub(_shortened, _SERVER.sub(r"\1…", text))
 
 
 def without_paths_in(value: Any) -> Any:

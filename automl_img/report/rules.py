@@ -18,6 +18,7 @@ from automl_img.report.rules_of_result import (
     weak_class,
 )
 from automl_img.report.rules_of_search import (
+    better_elsewhere,
     broken_off,
     cheaper_equal,
     failed_trials,
@@ -31,6 +32,7 @@ Rule = Callable[[Card], Finding | None]
 RULES: tuple[Rule, ...] = (
     no_test,
     broken_off,
+    better_elsewhere,
     baseline,
     weak_class,
     overfitting,

@@ -20,6 +20,13 @@ def broken_off(card: Card) -> Finding | None:
     return Finding(NOTE, f"The run was {status} after {done}.", "search", "broken off")
 
 
+def better_elsewhere(card: Card) -> Finding | None:
+    """Another run that shares the study has a better trial than all of this one."""
+    study = card.info.get("study")
+    sentence = study.get("better") if isinstance(study, dict) else None
+    return Finding(NOTE, str(sentence), "search", "better elsewhere") if sentence else None
+
+
 def overfitting(card: Card) -> Finding | None:
     """A gap in accuracy beyond 2 standard errors, and a validation loss 5 % above its minimum."""
     best, count = card.best_trial, card.data.splits.get("validation")

@@ -12,8 +12,9 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from automl_img.objectives import Limits, Objective
+from automl_img.search.elsewhere import Elsewhere
 from automl_img.search.grid import every_point
-from automl_img.search.storage import study_in
+from automl_img.search.storage import DRIVER, RUN, Studies
 from automl_img.space.dimensions import Choice, Dimension, Float, SearchSpace
 from automl_img.trials import Params, TrialRecord, TrialState
 
@@ -30,8 +31,8 @@ _MOST_TWINS = 30
 # Of a trial whose model breaks a limit or would not fit; of one that was asked for and never handed
 # to a worker; of one that did not fit.
 INFEASIBLE, NOT_STARTED, OUT_OF_MEMORY = "infeasible", "not started", "out of memory"
-# Attributes of a trial in Optuna: its number in the search; how it ended; the one that tried its
-# point before.
+# Attributes of a trial in Optuna: its number in its run, as soon as all of its point is there; how
+# it ended; the one that tried its point before.
 _NUMBER = "number"
 _REASON = "stop_reason"
 _TWIN = "twin_of"
@@ -42,7 +43,7 @@ class Arm:
 
     def __init__(
         self,
-        storage: optuna.storages.RDBStorage,
+        studies: Studies,
         name: str,
         space: SearchSpace,
         kind: str,
@@ -60,39 +61,80 @@ class Arm:
         self.space = space
         self._objectives = objectives
         self._limits = limits or Limits()
-        self._study = study_in(storage, name, [each.direction for each in objectives])
+        self._studies = studies
+        self._study = studies.open(name, [each.direction for each in objectives])
         known = self._study.get_trials(deepcopy=False)
-        # A sampler that starts anew with the same seed would repeat its suggestions.
-        words = [seed, len(known), *name.encode("utf-8")]
+        # A sampler that starts anew with the same seed would repeat its suggestions, and so would
+        # that of another driver.
+        words = [seed, len(known), *name.encode("utf-8"), *studies.salt]
         start = int(np.random.SeedSequence(words).generate_state(1)[0])
         self._study.sampler = optuna_sampler(kind, start, arms)
         # Points tried so far; None while the first trial of a point is still running.
         self._tried: dict[str, FrozenTrial | None] = {
-            _key(space.nearest(trial.params)): trial for trial in known if _was_tried(trial)
+            _key(space.nearest(trial.params)): trial for trial in self._own if _was_tried(trial)
         }
+        # Of trials of other drivers: their points, and what came of those that have ended.
+        self._keys: dict[int, str] = {}
+        self._ended: dict[int, Elsewhere] = {}
+
+    @property
+    def _own(self) -> list[FrozenTrial]:
+        """The trials of this driver."""
+        trials = self._study.get_trials(deepcopy=False)
+        return [trial for trial in trials if trial.user_attrs.get(DRIVER) == self._studies.driver]
+
+    @property
+    def _others(self) -> list[FrozenTrial]:
+        """The trials that other drivers have begun."""
+        driver = self._studies.driver
+        trials = self._study.get_trials(deepcopy=False) if driver is not None else ()
+        begun = [trial for trial in trials if _NUMBER in trial.user_attrs]
+        return [trial for trial in begun if trial.user_attrs.get(DRIVER) != driver]
+
+    def _points(self) -> dict[str, FrozenTrial | None]:
+        """Points that were tried by any driver; None while the first trial of one is running."""
+        found: dict[str, FrozenTrial | None] = {}
+        for trial in self._others:
+            ended = trial.state.is_finished()
+            if not ended or _was_tried(trial):
+                if trial.number not in self._keys:
+                    self._keys[trial.number] = _key(self.space.nearest(trial.params))
+                found[self._keys[trial.number]] = trial if ended else None
+        return {**found, **self._tried}
 
     @property
     def last_number(self) -> int:
-        trials = self._study.get_trials(deepcopy=False)
-        return max((int(trial.user_attrs.get(_NUMBER, -1)) for trial in trials), default=-1)
+        return max((int(trial.user_attrs.get(_NUMBER, -1)) for trial in self._own), default=-1)
 
     def scores(self) -> Iterator[float]:
         """Best validation accuracy of each trial that ended; not of those that break a limit or had
         no time for a result."""
-        for trial in self._study.get_trials(deepcopy=False):
-            reason, reached = trial.user_attrs.get(_REASON), trial.intermediate_values
-            without = reason in (INFEASIBLE, OUT_OF_MEMORY) or (reason == "budget" and not reached)
-            if _was_tried(trial) and not without:
-                failed = trial.state is OptunaState.FAIL
-                yield 0.0 if failed else max(reached.values(), default=0.0)
+        return (score for trial in self._own if (score := _score(trial)) is not None)
+
+    def elsewhere(self) -> Iterator[Elsewhere]:
+        """The trials that other drivers have begun, as they stand."""
+        for trial in self._others:
+            there = self._ended.get(trial.number)
+            if there is None:
+                values = trial.intermediate_values
+                there = Elsewhere(
+                    -1 - trial._trial_id,
+                    str(trial.user_attrs.get(RUN)),
+                    int(trial.user_attrs[_NUMBER]),
+                    self.space.nearest(trial.params),
+                    tuple(values[epoch] for epoch in sorted(values)),
+                    _score(trial),
+                )
+                if trial.state.is_finished():
+                    self._ended[trial.number] = there
+            yield there
 
     def left(self) -> Iterator[tuple[int, optuna.Trial, int]]:
-        """The trials that a killed process left running, each with its number in the search and
+        """The trials that a killed process of this driver left running, each with its number and
         the last epoch that it has reported; what never got a number is dropped."""
-        # What was enqueued would be asked for in place of another point.
-        while self._study.get_trials(deepcopy=False, states=(OptunaState.WAITING,)):
-            self._study.ask()
-        for kept in self._study.get_trials(deepcopy=False, states=(OptunaState.RUNNING,)):
+        for kept in self._own:
+            if kept.state is not OptunaState.RUNNING:
+                continue
             trial = optuna.trial.Trial(self._study, kept._trial_id)
             if _NUMBER in kept.user_attrs:
                 self._tried[_key(suggest(self.space, trial))] = None
@@ -113,24 +155,25 @@ class Arm:
     def ask(self, number: int) -> optuna.Trial | None:
         """A trial at a point that was not tried before; None where there is none."""
         for _ in range(_MOST_TWINS):
-            trial = self._study.ask()
-            key = _key(suggest(self.space, trial))
-            if key not in self._tried:
-                return self._begin(number, trial, key)
-            self._tell_twin(trial, self._tried[key])
+            with self._studies.alone():
+                trial = self._studies.ask(self._study)
+                key, tried = _key(suggest(self.space, trial)), self._points()
+                if key not in tried:
+                    return self._begin(number, trial, key)
+            self._tell_twin(trial, tried[key])
         left = self._first_untried()
         return None if left is None else self.ask_for(number, left)
 
     def ask_for(self, number: int, point: Params) -> optuna.Trial | None:
         """A trial at ``point``; None where it was tried."""
         key = _key(point)
-        if key in self._tried:
-            return None
         searched = {name: point[name] for name in point if name in self.space.searched}
-        self._study.enqueue_trial(searched)
-        trial = self._study.ask()
-        suggest(self.space, trial)
-        return self._begin(number, trial, key)
+        with self._studies.alone():
+            if key in self._points():
+                return None
+            trial = self._studies.ask(self._study, searched)
+            suggest(self.space, trial)
+            return self._begin(number, trial, key)
 
     def tell(self, trial: optuna.Trial, record: TrialRecord) -> None:
         """Keep how a trial ended, in the study too."""
@@ -166,8 +209,8 @@ class Arm:
         """A point of a space without ranges of real numbers that was not tried; None if none."""
         if any(isinstance(dimension, Float) for dimension in self.space.dimensions):
             return None
-        every = every_point(self.space)
-        return next((point for point in every if _key(point) not in self._tried), None)
+        every, tried = every_point(self.space), self._points()
+        return next((point for point in every if _key(point) not in tried), None)
 
     def _tell_twin(self, trial: optuna.Trial, twin: FrozenTrial | None) -> None:
         # The first of the two may still be running (None): nothing is known to tell then.
@@ -220,8 +263,17 @@ def optuna_sampler(kind: str, seed: int, arms: int = 1) -> optuna.samplers.BaseS
 
 def _was_tried(trial: FrozenTrial) -> bool:
     """Whether it has ended, and tried its point itself."""
-    begun = trial.user_attrs.get(_REASON) != NOT_STARTED
-    return bool(trial.state.is_finished() and _TWIN not in trial.user_attrs and begun)
+    begun = _NUMBER in trial.user_attrs and trial.user_attrs.get(_REASON) != NOT_STARTED
+    return bool(trial.state.is_finished() and begun)
+
+
+def _score(trial: FrozenTrial) -> float | None:
+    """What a race hears of a trial, see ``Arm.scores``; None where that is nothing."""
+    reason, reached = trial.user_attrs.get(_REASON), trial.intermediate_values
+    without = reason in (INFEASIBLE, OUT_OF_MEMORY) or (reason == "budget" and not reached)
+    if not _was_tried(trial) or without:
+        return None
+    return 0.0 if trial.state is OptunaState.FAIL else max(reached.values(), default=0.0)
 
 
 def _key(params: Params) -> str:

@@ -109,13 +109,19 @@ class _Searcher(Searcher):  # type: ignore[misc]
 class _Scheduler(FIFOScheduler):  # type: ignore[misc]
     """Lets Ray Tune hear from the conductor which trial to stop; starts them in order."""
 
-    def __init__(self, conductor: Conductor) -> None:
+    def __init__(self, conductor: Conductor, searcher: _Searcher) -> None:
         super().__init__()
         self._conductor = conductor
+        self._searcher = searcher
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        decision = self.STOP if self._conductor.stops(trial.trial_id, result) else self.CONTINUE
-        return str(decision)
+        try:
+            stops = self._conductor.stops(trial.trial_id, result)
+        except SearchError as error:
+            # What Tune makes of it is a text.
+            self._searcher.failure = error
+            raise
+        return str(self.STOP if stops else self.CONTINUE)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         self._conductor.lost(trial.trial_id)
@@ -138,7 +144,7 @@ def run_trials(
     early, another Tuner goes on with the same trials, three times at the most.
 
     Raises:
-        SearchError: it ended early once more.
+        SearchError: it ended early once more, or the server of the study is away.
         Exception: a disk is full; see ``automl_img.files.disk_is_full``.
     """
     failures = 0
@@ -171,6 +177,7 @@ def _run(
         The error of Tune, where it ended with one.
 
     Raises:
+        SearchError: another one would come to the same end.
         Exception: a disk is full; see ``automl_img.files.disk_is_full``.
     """
     storage = run.path / RAY
@@ -181,7 +188,7 @@ def _run(
         tune.with_resources(run_trial, {"cpu": threads, "gpu": resources.gpus_per_trial}),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            scheduler=_Scheduler(conductor),
+            scheduler=_Scheduler(conductor, searcher),
             num_samples=-1,
             reuse_actors=True,
             trial_dirname_creator=_folder_name,
@@ -202,6 +209,8 @@ def _run(
     except SearchError:
         raise
     except Exception as error:
+        if isinstance(searcher.failure, SearchError):
+            raise searcher.failure from None
         if disk_is_full(error):
             raise
         # Tune gives the traceback as its message; what happened is in the last line.

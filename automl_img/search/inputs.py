@@ -17,6 +17,7 @@ from automl_img.runs import Run
 from automl_img.search.hardware import describe_versions
 from automl_img.search.resources import Resources, describe_hardware
 from automl_img.search.rungs import REDUCTION_FACTOR, Rungs
+from automl_img.search.sharing import new_study
 from automl_img.settings import SearchSettings
 from automl_img.space.dimensions import SearchSpace
 from automl_img.space.presets import describe_space, space_yaml
@@ -82,6 +83,7 @@ def run_info(
             "limits": settings.limits.bounded,
         },
         "seconds": {},
+        **({"study": new_study(settings, name)} if settings.storage is not None else {}),
     }
 
 

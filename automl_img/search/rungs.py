@@ -86,14 +86,28 @@ class Rungs:
     def rebuild(self, records: Iterable[TrialRecord]) -> None:
         """Take in what the trials of an earlier session reached."""
         for record in records:
-            for rung in self.epochs:
-                ladder, warmup = ladder_of(record.params), warmup_of(record.params)
-                if rung <= warmup or self._too_early(ladder, rung):
-                    continue
-                if len(record.epochs) >= rung and record.origin not in ("probe", "repeat"):
-                    reached = [result.objective or 0.0 for result in record.epochs[:rung]]
-                    costs = self._as_costs(max(reached), record.serving)
-                    self._keep(record.number, ladder, rung, costs)
+            if record.origin not in ("probe", "repeat"):
+                values = [result.objective or 0.0 for result in record.epochs]
+                self.take_in(record.number, record.params, values, record.serving)
+
+    def take_in(
+        self,
+        number: int,
+        params: Params,
+        values: Sequence[float],
+        serving: Mapping[str, float] | None = None,
+    ) -> None:
+        """Take in what another trial reached, of an earlier session or of another driver.
+
+        Args:
+            number: told from all other trials by this.
+            values: of the objective, after each epoch.
+            serving: see ``goes_on``.
+        """
+        ladder, warmup = ladder_of(params), warmup_of(params)
+        for rung in self.epochs:
+            if warmup < rung <= len(values) and not self._too_early(ladder, rung):
+                self._keep(number, ladder, rung, self._as_costs(max(values[:rung]), serving))
 
     def goes_on(
         self,

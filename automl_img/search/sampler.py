@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from automl_img.models import backbones
 from automl_img.objectives import OBJECTIVES, Limits, Objective
 from automl_img.plugins import leaves
 from automl_img.search.arm import INFEASIBLE, NOT_STARTED, OUT_OF_MEMORY, Arm, suggest
+from automl_img.search.elsewhere import Elsewhere
 from automl_img.search.race import Race
-from automl_img.search.storage import open_storage
+from automl_img.search.storage import Studies, studies_in
 from automl_img.space.dimensions import Choice, SearchSpace
 from automl_img.trials import EpochResult, Origin, Params, TrialRecord, TrialState
 
@@ -50,54 +51,70 @@ class Sampler:
     (``automl_img.search.race``). Equal tries of more families would take most of a budget:
     simulated, one study did better. Nor do families race with several objectives: one that is
     beaten in accuracy may be the cheapest.
-    All studies lie in one SQLite file that this process alone writes; optuna-dashboard may read it
-    meanwhile. The same seed gives the same suggestions as long as trials end in the same order,
-    which one worker guarantees.
+    All studies lie in one SQLite file that this process alone writes, or on a server, where other
+    drivers may work on them; optuna-dashboard may read them meanwhile. The same seed gives the same
+    suggestions as long as trials end in the same order, which one worker of one driver guarantees.
     """
 
     def __init__(
         self,
-        path: Path,
+        studies: Studies | Path,
         space: SearchSpace,
         kind: str,
         seed: int,
         objectives: Sequence[Objective] = OBJECTIVES[:1],
         limits: Limits | None = None,
+        heard: Callable[[Elsewhere], None] = lambda trial: None,
     ) -> None:
         """
         Args:
-            path: of ``study.db``; created, or opened to go on.
+            studies: or the path of ``study.db``; created, or opened to go on.
             kind: "tpe", "random" or "grid".
             objectives: the accuracy first.
             limits: what the models have to keep, which "tpe" learns to.
+            heard: told of each trial of another driver that began, went on or ended.
         """
         self.space = space
         self.seed = seed
-        self._storage = open_storage(path)
-        spaces = {_ONLY: space}
-        if kind == "tpe" and len(objectives) == 1:
-            spaces = racing(space) or spaces
+        self._studies = studies_in(studies) if isinstance(studies, Path) else studies
+        spaces = arms_of(space, kind, objectives)
+        about = kind, seed, len(spaces), objectives, limits
         self._arms = {
-            name: Arm(
-                self._storage,
-                name,
-                inner,
-                kind,
-                seed,
-                len(spaces),
-                objectives,
-                limits,
-            )
-            for name, inner in spaces.items()
+            name: Arm(self._studies, name, inner, *about) for name, inner in spaces.items()
         }
         self._race = Race(tuple(spaces))
         self._running: dict[int, tuple[str, optuna.Trial]] = {}
         # The last epoch of a trial that an earlier session reported.
         self._reported: dict[int, int] = {}
+        self._heard = heard
+        # What is known of the trials of other drivers, by their keys.
+        self._elsewhere: dict[int, Elsewhere] = {}
         for name, arm in self._arms.items():
             for score in arm.scores():
                 self._race.tried(name)
                 self._race.ended(name, score)
+        self.hear()
+
+    def hear(self) -> None:
+        """Take in what other drivers have done meanwhile."""
+        for family, arm in self._arms.items():
+            for trial in arm.elsewhere():
+                before = self._elsewhere.get(trial.key)
+                if trial == before:
+                    continue
+                self._elsewhere[trial.key] = trial
+                self._heard(trial)
+                if before is None:
+                    self._race.tried(family)
+                if trial.score is not None:
+                    self._race.ended(family, trial.score)
+
+    @property
+    def best_elsewhere(self) -> Elsewhere | None:
+        """The best trial of other drivers, as far as it was heard of; None where they have none,
+        or several objectives."""
+        heard = [trial for trial in self._elsewhere.values() if trial.values]
+        return max(heard, key=lambda trial: max(trial.values), default=None)
 
     def restore(self, records: Iterable[TrialRecord], unfinished: Collection[int]) -> None:
         """Settle what the studies hold of a session that was killed: its trials are told as their
@@ -138,6 +155,7 @@ class Sampler:
         Optuna does not mind asking for the same point twice. Such a twin is told the result of the
         first and costs nothing; after a few in a row, a small space is searched for what is left.
         """
+        self.hear()
         while (family := self._race.next()) is not None:
             trial = self._arms[family].ask(number)
             if trial is not None:
@@ -148,6 +166,7 @@ class Sampler:
     def place(self, number: int, point: Params, origin: Origin) -> Suggestion | None:
         """``point`` as trial ``number``, moved into the space where it lies outside; None where it
         was tried before."""
+        self.hear()
         inside = self.space.nearest(point)
         family = next(name for name, arm in self._arms.items() if arm.holds(inside))
         trial = self._arms[family].ask_for(number, inside)
@@ -186,9 +205,8 @@ class Sampler:
         self._race.ended(family, record.best.quality[0] if usable and record.best else 0.0)
 
     def close(self) -> None:
-        """Let go of the file: with the last connection SQLite folds its log into ``study.db``."""
-        self._storage.remove_session()
-        self._storage.engine.dispose()
+        """Let go of the studies."""
+        self._studies.close()
 
 
 def not_started(suggestion: Suggestion) -> TrialRecord:
@@ -208,6 +226,14 @@ def not_started(suggestion: Suggestion) -> TrialRecord:
 def own_seed(seed: int, number: int) -> int:
     """The seed of trial ``number``, from the seed of the search."""
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0]) % 2**31
+
+
+def arms_of(
+    space: SearchSpace, kind: str, objectives: Sequence[Objective]
+) -> dict[str, SearchSpace]:
+    """The part of ``space`` that each study of a search has, by the name of the study."""
+    races = kind == "tpe" and len(objectives) == 1
+    return (racing(space) if races else {}) or {_ONLY: space}
 
 
 def racing(space: SearchSpace) -> dict[str, SearchSpace]:

@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from automl_img.data.prepare import Prepared
@@ -25,6 +26,7 @@ from automl_img.search.reserve import reserve_of
 from automl_img.search.resources import Resources, machine_of
 from automl_img.search.retention import Retention
 from automl_img.search.rungs import Rungs
+from automl_img.search.sharing import open_shared, tell_of_others
 from automl_img.search.specs import Specs
 from automl_img.search.spending import Spending
 from automl_img.search.stale import Staleness
@@ -35,6 +37,7 @@ from automl_img.space.dimensions import SearchSpace
 if TYPE_CHECKING:
     from automl_img.search.conductor import Conductor
     from automl_img.search.sampler import Sampler, Suggestion
+    from automl_img.search.storage import Studies
 
 
 class Session:
@@ -147,6 +150,8 @@ class Session:
                         run_trials(conductor, self.run, resources, self.listener, shipping)
                     finally:
                         ahead.end()
+            if settings.storage is not None:
+                tell_of_others(self.run, sampler, self.listener)
         if retraining.done is not None:
             _, done = retraining.done
             self.seconds["retrain"] = round(done.ended - done.started, 2)
@@ -156,14 +161,18 @@ class Session:
         """The sampler, which knows what earlier sessions have left."""
         from automl_img.search.sampler import Sampler
 
-        settings = self.settings
+        settings, run = self.settings, self.run
+        studies: Studies | Path = run.study
+        if settings.storage is not None:
+            studies = open_shared(run, settings, self.space, self.prepared, self.listener)
         sampler = Sampler(
-            self.run.study,
+            studies,
             self.space,
             settings.sampler,
             settings.seed,
             settings.objectives,
             settings.limits,
+            lambda trial: self.rungs.take_in(trial.key, trial.params, trial.values),
         )
         going_on = {each.suggestion.number for each in self.earlier.unfinished}
         sampler.restore(self.run.trials(), going_on)

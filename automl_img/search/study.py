@@ -30,6 +30,7 @@ from automl_img.search.reopen import (
     tell_versions,
 )
 from automl_img.search.session import Session
+from automl_img.search.sharing import check_server, check_server_again, check_shared
 from automl_img.settings import check
 from automl_img.space.presets import build_space, find_preset, read_preset
 
@@ -65,7 +66,7 @@ def search(
         DataError: the images cannot be used.
         WeightsError: pretrained weights cannot be had.
         RunError: the run's name is taken.
-        SearchError: no trial was usable.
+        SearchError: no trial was usable, or the server of its study went away.
         ExportError: the export does not predict as the trained model does; the rest is kept.
         KeyboardInterrupt: stopped at once; finished trials are in the run folder.
     """
@@ -78,6 +79,7 @@ def search(
     if asked.name is not None:
         check_free(Path(asked.out), asked.name)
     resolve(asked.warm_start, Path(asked.out))
+    check_server(asked)
     resources = resources_of(asked)
     weights = weights_of_space(space, asked.weights_dir)
     prepared = prepare(asked, listener)
@@ -87,6 +89,7 @@ def search(
         refuse_for_several_classes(space)
     if asked.space == "cnn" and prepared.image_size > _SMALL_IMAGES:
         listener(Notice("--space pretrained usually beats the space cnn on photos of this size"))
+    check_shared(asked, space, prepared)
     needed = needed_bytes(asked, prepared, weights, resources)
     check_room(Path(asked.out), needed)
     started = time.time()
@@ -136,6 +139,7 @@ def resume(
         remove_folders([found.path / RAY])
         asked = settings_of(found, budget, workers)
         check_unfinished(found, asked)
+        check_server_again(found, asked)
         space = space_of(found, asked)
         tell_versions(found, listener)
         tell_torn(found, listener)

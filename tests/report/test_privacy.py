@@ -15,6 +15,7 @@ from automl_img.report.privacy import without_paths, without_paths_in
         ("C:\\Users\\alice\\pets", "…/pets"),
         ("\\\\server\\share\\pets", "…/pets"),
         ("file:///data/pets.zip", "…/pets.zip"),
+        ("--storage postgresql://alice@db.lab:5432/studies", "--storage postgresql://…/studies"),
         ("cannot read '/data/a b/c.png': no such file", "cannot read '…/a b/c.png': no such file"),
     ],
 )

@@ -25,6 +25,15 @@ def test_the_worst_comes_first(card: Card) -> None:
     assert len({rule.__name__ for rule in rules.RULES}) == len(rules.RULES)
 
 
+def test_a_better_trial_of_another_run_of_the_same_study_is_told(card: Card) -> None:
+    assert rules.better_elsewhere(card) is None
+    for study, told in (({"better": "Trial 3 of the run b is better."}, True), ("x", False)):
+        found = rules.better_elsewhere(
+            dataclasses.replace(card, info={**card.info, "study": study})
+        )
+        assert (found is not None) is told
+
+
 def with_test(card: Card, accuracy: float, images: int, **values: Any) -> Card:
     """The card with another result on the test images."""
     test = {"images": images, "accuracy": accuracy, **values}

@@ -229,7 +229,7 @@ def test_a_study_that_a_kill_left_open_is_settled_by_the_records(tmp_path: Path)
     again.restore([record(0, (0.7,), params=asked[0].params)], {2})
     [study] = open_studies(path)
     states = [trial.state.name for trial in study.trials]
-    assert states == ["COMPLETE", "FAIL", "RUNNING", "FAIL", "FAIL"]
+    assert states == ["COMPLETE", "FAIL", "RUNNING", "FAIL", "WAITING"]
     again.report(2, epoch(2, 0.6))
     again.tell(record(2, (0.4, 0.6), params=asked[2].params))
     [study] = open_studies(path)
@@ -239,6 +239,9 @@ def test_a_study_that_a_kill_left_open_is_settled_by_the_records(tmp_path: Path)
     assert again.place(5, asked[1].params, "start set") is not None
     assert again.place(6, asked[2].params, "start set") is None
     assert again.next_number == 6
+    # Nor is what somebody has enqueued, in place of what was asked for.
+    [study] = open_studies(path)
+    assert [trial.state.name for trial in study.trials[4:]] == ["FAIL", "RUNNING"]
 
 
 def test_rungs_know_what_earlier_trials_reached_beyond_their_warm_up() -> None:
