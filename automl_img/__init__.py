@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from automl_img.api import (
         check_data,
         export_model,
+        fetch_job,
+        follow_job,
+        job_log,
+        list_jobs,
         list_runs,
         list_spaces,
         load_run,
@@ -20,6 +24,9 @@ if TYPE_CHECKING:
         reproduce,
         resume,
         search,
+        stop_job,
+        submit_resume,
+        submit_search,
         write_report,
     )
     from automl_img.errors import AutomlImgError
@@ -31,6 +38,10 @@ __all__ = [
     "Run",
     "check_data",
     "export_model",
+    "fetch_job",
+    "follow_job",
+    "job_log",
+    "list_jobs",
     "list_runs",
     "list_spaces",
     "load_run",
@@ -42,6 +53,9 @@ __all__ = [
     "reproduce",
     "resume",
     "search",
+    "stop_job",
+    "submit_resume",
+    "submit_search",
     "write_report",
 ]
 _ELSEWHERE = {"AutomlImgError": "automl_img.errors", "Run": "automl_img.runs"}

@@ -1,6 +1,15 @@
 """The public functions; each command of the command line calls one of them."""
 
 from automl_img.api.images import check_data, preview_data
+from automl_img.api.jobs import (
+    fetch_job,
+    follow_job,
+    job_log,
+    list_jobs,
+    stop_job,
+    submit_resume,
+    submit_search,
+)
 from automl_img.api.runs import (
     RUNS,
     export_model,
@@ -18,6 +27,10 @@ __all__ = [
     "PresetSummary",
     "check_data",
     "export_model",
+    "fetch_job",
+    "follow_job",
+    "job_log",
+    "list_jobs",
     "list_runs",
     "list_spaces",
     "load_run",
@@ -29,6 +42,9 @@ __all__ = [
     "reproduce",
     "resume",
     "search",
+    "stop_job",
+    "submit_resume",
+    "submit_search",
     "verdict",
     "write_report",
 ]
