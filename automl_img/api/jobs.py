@@ -132,8 +132,8 @@ def follow_job(
     job = follow(head, job_id, show)
     if job.status == "STOPPED":
         raise JobError(
-            f"the job {job_id} was stopped; what was trained is kept on the head, and this goes "
-            f"on: {resume_words(job, head)}"
+            f"the job {job_id} was stopped; what was trained is kept on the head, go on with "
+            f"{resume_words(job, head)}"
         )
     if job.status != "SUCCEEDED":
         raise JobError(f"the job {job_id} failed: {reason(head, job)}")

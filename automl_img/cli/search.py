@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +14,6 @@ from automl_img.cli.output import note, quiet_libraries, say, talk
 if TYPE_CHECKING:
     from automl_img.events import Listener
     from automl_img.runs import Run
-
-
-# As a shell has it of a process that SIGTERM ended; batch systems and clusters stop jobs so.
-_TERMINATED = 143
 
 
 @takes_settings
@@ -43,15 +37,12 @@ def follow(start: Callable[[Listener], Run]) -> None:
     from automl_img import api
     from automl_img.cli.listeners import listening
 
-    # Ray takes the place of this while it runs, and exits as well.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     try:
         with quiet_libraries(), listening(talk) as listener:
             run = start(listener)
-    except (KeyboardInterrupt, SystemExit) as stop:
+    except KeyboardInterrupt:
         note("stopped at once; nothing that was trained is lost: automl-img resume goes on")
-        code = 130 if isinstance(stop, KeyboardInterrupt) else _TERMINATED
-        raise typer.Exit(code) from None
+        raise typer.Exit(130) from None
     say_result(api.verdict(run), run)
 
 

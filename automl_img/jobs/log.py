@@ -18,7 +18,7 @@ from automl_img.jobs.job import Job
 # tried again.
 _QUIET, _SILENT, _PATIENCE = 10.0, 300.0, 300.0
 # Seconds for a job to stop; Ray kills it after less.
-_STOPPING = 60.0
+_STOPPING = 90.0
 _WAITS = (1.0, 2.0, 5.0, 10.0)
 # Above it Ray tells how it sets up the job.
 _BEGINS = re.compile(r"^Running entrypoint for job [^\n]*\n", re.MULTILINE)
@@ -165,7 +165,7 @@ def stop(head: Head, job_id: str) -> Job:
     """End a job, and wait until it has.
 
     Raises:
-        JobError: there is no such job, or it has not ended a minute later.
+        JobError: there is no such job, or it has not ended when Ray should have killed it.
     """
     if (job := head.job(job_id)).over:
         return job

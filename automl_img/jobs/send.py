@@ -18,7 +18,7 @@ from automl_img.jobs.job import COMMAND, OUT, RUN, RUNS, VERSION, Job
 from automl_img.jobs.package import build_wheel
 
 # Seconds that a job has to end by itself, of which Ray's own default are 3.
-STOP_SECONDS = 30
+STOP_SECONDS = 60
 # As pyproject.toml has it.
 _RAY, _RAY_WORDS = (2, 60), "2.60 or later, below 3"
 

@@ -23,6 +23,7 @@ from automl_img.files import disk_is_full
 from automl_img.runs import RAY, Run, remove_folders
 from automl_img.search.conductor import Conductor
 from automl_img.search.hardware import Resources
+from automl_img.search.interrupts import keeping_signals
 from automl_img.search.worker import environment, run_trial
 
 _OBJECT_STORE_BYTES = 150_000_000
@@ -195,17 +196,18 @@ def local_ray(resources: Resources) -> Iterator[None]:
         raise SettingsError("Ray runs in this process already; call ray.shutdown() before a search")
     os.environ.update(_DRIVER_ENVIRONMENT)
     logging.getLogger("ray").setLevel(logging.CRITICAL)
-    ray.init(
-        # Without this Ray attaches to whatever cluster it finds.
-        address="local",
-        num_cpus=resources.threads * resources.workers,
-        num_gpus=resources.gpus or None,
-        include_dashboard=False,
-        object_store_memory=_OBJECT_STORE_BYTES,
-        logging_level=logging.CRITICAL,
-        log_to_driver=bool(os.environ.get("AUTOML_IMG_DEBUG")),
-        runtime_env={"env_vars": environment(resources)},
-    )
+    with keeping_signals():
+        ray.init(
+            # Without this Ray attaches to whatever cluster it finds.
+            address="local",
+            num_cpus=resources.threads * resources.workers,
+            num_gpus=resources.gpus or None,
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            logging_level=logging.CRITICAL,
+            log_to_driver=bool(os.environ.get("AUTOML_IMG_DEBUG")),
+            runtime_env={"env_vars": environment(resources)},
+        )
     try:
         yield
     finally:
