@@ -37,14 +37,14 @@ def list_(address: Address = None) -> None:
 def logs(
     job: _Id,
     address: Address = None,
-    follow: Annotated[
-        bool, typer.Option("--follow/--no-follow", help="Wait for more until the job is over.")
-    ] = True,
+    no_follow: Annotated[
+        bool, typer.Option("--no-follow", help="Show what is there, and do not wait for more.")
+    ] = False,
 ) -> None:
     """Show what a job has printed, and follow it until it is over. Ctrl-C leaves the job alone."""
     from automl_img import api
 
-    if not follow:
+    if no_follow:
         for line in api.job_log(job, address=address, listener=hear).splitlines():
             say(line)
         return

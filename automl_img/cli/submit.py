@@ -30,7 +30,9 @@ _Start = Callable[[str | None], Any]
 def submit(
     command: Annotated[
         list[str],
-        typer.Argument(help="What to run on the cluster: search or resume, and what goes with it."),
+        typer.Argument(
+            metavar="COMMAND", help="What to run there: search or resume, and what goes with it."
+        ),
     ],
     address: Address = None,
     to: To = RUNS,

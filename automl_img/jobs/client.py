@@ -163,9 +163,7 @@ def connect(typed: str | None, listener: Listener) -> Head:
             client = client_of(address.url)
     except AuthenticationError as error:
         raise JobError(_refused(error, address)) from None
-    except (RuntimeError, LookupError, ValueError) as error:
-        if _is_of_the_network(error) and not isinstance(error, ValueError):
-            raise HeadUnreachable(_unreachable(address)) from None
+    except (RuntimeError, LookupError, TypeError, ValueError):
         raise JobError(
             f"at {address.url} there must be the dashboard of a Ray head, but something else "
             "answers; look at the port (8265 unless it was started with another)"
@@ -248,10 +246,10 @@ def _is_of_the_network(error: BaseException) -> bool:
 
 
 def _unreachable(address: Address) -> str:
-    tunnel = " and that the SSH tunnel is open" if address.is_here else ""
-    return (
-        f"no Ray head answers at {address.url}; see that it runs there (ray start --head){tunnel}"
-    )
+    also = " and that the SSH tunnel is open" if address.is_here else ""
+    if address.url.startswith("https:"):
+        also += ", and that its certificate is trusted here (REQUESTS_CA_BUNDLE, SSL_CERT_FILE)"
+    return f"no Ray head answers at {address.url}; see that it runs there (ray start --head){also}"
 
 
 def _unknown(job_id: str, address: Address) -> str:

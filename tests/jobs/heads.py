@@ -98,6 +98,8 @@ def running_head(cache: Path) -> Iterator[RunningHead]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(place / "token"),
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Nothing is to be moved to another node when it is told to end.
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
         "AUTOML_IMG_CACHE": str(cache),
     }
     ports = _free_ports(len(_PORTS))
@@ -172,7 +174,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         ours = psutil.Process(process.pid).children(recursive=True)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
-    _, alive = psutil.wait_procs(ours, timeout=20)
+    _, alive = psutil.wait_procs(ours, timeout=10)
     for each in alive:
         with suppress(psutil.NoSuchProcess):
             each.kill()

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from automl_img.errors import HeadUnreachable, JobError, SettingsError
 from automl_img.events import Event, Notice
 from automl_img.jobs import client as asking
+from automl_img.jobs import send as sending
 from automl_img.jobs.address import Address, find_address
 from automl_img.jobs.client import connect
 from automl_img.jobs.command import Command
@@ -204,6 +206,12 @@ def test_a_ray_that_this_code_does_not_know_gets_nothing() -> None:
         with pytest.raises(JobError, match=r"must be 2.60 or later, below 3, but .* runs 2.44.1"):
             send(there, Command(("search", "digits"), "mine", "/runs"))
         assert {path for path in asked if "version" not in path} == set()
+
+
+def test_the_ray_that_is_asked_for_is_that_of_the_package() -> None:
+    text = (Path(__file__).parent.parent.parent / "pyproject.toml").read_text(encoding="utf-8")
+    assert '"ray[tune]>=2.60,<3"' in text
+    assert sending._RAY == (2, 60)
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", "x?y"])
