@@ -211,7 +211,8 @@ def local_ray(resources: Resources) -> Iterator[None]:
     try:
         yield
     finally:
-        ray.shutdown()
+        with keeping_signals():
+            ray.shutdown()
 
 
 _DRIVER_ENVIRONMENT = {

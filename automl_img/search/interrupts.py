@@ -66,8 +66,11 @@ def catching_interrupts(listener: Listener) -> Iterator[Interrupt]:
 
 @contextmanager
 def keeping_signals() -> Iterator[None]:
-    """What SIGTERM did before the block it does after it: the one that Ray sets as it starts aborts
-    the process three seconds later, in the midst of what is still to be written."""
+    """What SIGTERM did before the block it does after it.
+
+    What Ray sets as it starts aborts the process three seconds later, in the midst of what is still
+    to be written; and as it ends it sets what kills at once.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -74,7 +74,7 @@ class Laptop:
         """A command, done."""
         process = self.start(*words, **changed)
         try:
-            out, error = process.communicate(timeout=150)
+            out, error = process.communicate(timeout=400)
         finally:
             process.kill()
             process.wait()
@@ -157,7 +157,7 @@ def _wait_until_it_answers(head: RunningHead, process: subprocess.Popen[bytes], 
     asked = urllib.request.Request(
         f"{head.address}/api/jobs/", headers={"Authorization": f"Bearer {head.token}"}
     )
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 200
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         with suppress(OSError), urllib.request.urlopen(asked, timeout=5) as answer:

@@ -60,7 +60,7 @@ def id_in(text: str) -> str:
     return found[0]
 
 
-def wait_for(happened: Callable[[], bool], seconds: float = 90) -> None:
+def wait_for(happened: Callable[[], bool], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline
@@ -100,7 +100,7 @@ def test_neither_the_token_nor_an_archive_is_left_anywhere(
             assert path.is_dir() or head.token.encode() not in path.read_bytes(), path
     packed = list(head.logs.glob("job-driver-automl-img-fetch-*.log"))
     assert packed
-    wait_for(lambda: all(b"automl-img archive" not in path.read_bytes() for path in packed), 30)
+    wait_for(lambda: all(b"automl-img archive" not in path.read_bytes() for path in packed))
     jobs = list((here.folder / "runs").iterdir())
     assert [path.name for path in jobs] == ["sent"]
 
@@ -125,13 +125,13 @@ def test_ctrl_c_leaves_the_job_alone_and_a_stopped_run_goes_on(
 ) -> None:
     # Trials that take some seconds, so that the job is stopped in the midst of one.
     words = ["search", "digits", "--space", "mine.yaml", "--workers", "1", "--name", "left"]
-    words += ["--budget", "3", "--max-epochs", "60", "--fix", "early_stopping.patience=60"]
+    words += ["--budget", "40", "--max-epochs", "60", "--fix", "early_stopping.patience=60"]
     submitting = here.start("submit", "--", *words)
     try:
         records = head.runs / "left" / "trials.jsonl"
         wait_for(lambda: records.exists() and records.stat().st_size > 0)
         submitting.send_signal(signal.SIGINT)
-        _, said = submitting.communicate(timeout=30)
+        _, said = submitting.communicate(timeout=100)
     finally:
         submitting.kill()
         submitting.wait()
@@ -147,14 +147,15 @@ def test_ctrl_c_leaves_the_job_alone_and_a_stopped_run_goes_on(
     assert "stopped at once" in here.run("jobs", "logs", "--no-follow", job).stdout
     assert json.loads((head.runs / "left" / "run.json").read_text())["status"] == "interrupted"
     before = records.read_text().splitlines()
-    assert 0 < len(before) < 3
+    assert 0 < len(before) < 40
 
-    resumed = here.run("submit", "--no-fetch", "--", "resume", "left")
-    assert resumed.returncode == 0, resumed.stderr
+    again = here.run("submit", "--detach", "--", "resume", "left")
+    assert again.returncode == 0, again.stderr
+    wait_for(lambda: len(records.read_text().splitlines()) > len(before))
+    assert here.run("jobs", "stop", again.stdout.strip()).returncode == 0
     assert records.read_text().splitlines()[: len(before)] == before
-    assert len(open_run(head.runs / "left").trials()) == 3
-    assert f"automl-img jobs fetch {id_in(resumed.stdout)}" in resumed.stdout
-    assert not (here.folder / "runs" / "left").exists()
+    numbers = [json.loads(line)["number"] for line in records.read_text().splitlines()]
+    assert numbers == sorted(set(numbers))
 
 
 def test_a_search_that_fails_there_says_why_in_a_sentence(here: Laptop) -> None:
