@@ -15,17 +15,11 @@ from pathlib import Path
 from automl_img.files import replacing
 from automl_img.jobs.job import FILES, RUNS
 
-# Ray hands the environment of the job to the driver by this name, for nodes of the cluster.
-_JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
-
 
 def main(words: list[str]) -> None:
     """Become ``automl-img WORDS``, with the paths that hold here."""
     kept = Path(RUNS).expanduser().parent / FILES
     prepared = [_durable(word, kept) for word in words]
-    if "--address" not in words:
-        # A Ray of its own does not have what was sent to the cluster.
-        os.environ.pop(_JOB_CONFIG, None)
     os.execv(sys.executable, [sys.executable, "-P", "-m", "automl_img", *prepared])
 
 

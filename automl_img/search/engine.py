@@ -195,6 +195,8 @@ def local_ray(resources: Resources) -> Iterator[None]:
     if ray.is_initialized():
         raise SettingsError("Ray runs in this process already; call ray.shutdown() before a search")
     os.environ.update(_DRIVER_ENVIRONMENT)
+    # In a job of a cluster Ray would look here for what was sent to that.
+    os.environ.pop("RAY_JOB_CONFIG_JSON_ENV_VAR", None)
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     with keeping_signals():
         ray.init(

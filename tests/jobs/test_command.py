@@ -169,7 +169,6 @@ def test_on_the_head_a_file_that_was_sent_gets_a_copy_that_stays(
     (job / "files" / "0" / "labels.csv").write_text("path,label\n")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(job)
-    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
     became: list[list[str]] = []
     monkeypatch.setattr("os.execv", lambda path, words: became.append(words))
     words = ["search", "files/0/labels.csv", "--out", "~/automl-img/runs", "--name", "files"]
