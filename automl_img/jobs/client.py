@@ -22,6 +22,7 @@ _TIMEOUTS = (10.0, 60.0)
 # The head ends a download after so many seconds.
 _DOWNLOAD_SECONDS = 6 * 3600
 _PIECE = 1 << 16
+_BROKEN = re.compile(r"WebSocket|status code 50[234]")
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 # What the extra brings; Ray's client can be imported without, and is of no use then.
 _NEEDED = ("aiohttp", "requests")
@@ -134,15 +135,15 @@ class Head:
             raise
         except AuthenticationError as error:
             raise JobError(_refused(error, self.address)) from None
-        except RuntimeError as error:
+        except Exception as error:
+            if _is_of_the_network(error):
+                raise HeadUnreachable(_unreachable(self.address)) from None
+            if not isinstance(error, RuntimeError):
+                raise
             said = (str(error).strip().splitlines() or [""])[0]
             if "status code 404" in said:
                 raise JobError(_unknown(job_id, self.address)) from None
             raise JobError(f"the head at {self.address.url} refuses: {said[:300]}") from None
-        except Exception as error:
-            if not _is_of_the_network(error):
-                raise
-            raise HeadUnreachable(_unreachable(self.address)) from None
 
 
 def connect(typed: str | None, listener: Listener) -> Head:
@@ -239,8 +240,9 @@ def _without_addresses() -> Iterator[None]:
 
 
 def _is_of_the_network(error: BaseException) -> bool:
-    # requests raises an OSError; aiohttp one of its own, of a room that is not this one.
-    closed = isinstance(error, RuntimeError) and "WebSocket" in str(error)
+    # requests raises an OSError; aiohttp one of its own, of a room that is not this one; Ray where a
+    # log breaks off, or a proxy answers, a RuntimeError.
+    closed = isinstance(error, RuntimeError) and _BROKEN.search(str(error)) is not None
     foreign = type(error).__module__.partition(".")[0] == "aiohttp"
     return closed or foreign or isinstance(error, (OSError, asyncio.TimeoutError))
 

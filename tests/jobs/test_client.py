@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
+import queue
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from automl_img.errors import HeadUnreachable, JobError, SettingsError
 from automl_img.events import Event, Notice
@@ -206,6 +209,69 @@ def test_a_ray_that_this_code_does_not_know_gets_nothing() -> None:
         with pytest.raises(JobError, match=r"must be 2.60 or later, below 3, but .* runs 2.44.1"):
             send(there, Command(("search", "digits"), "mine", "/runs"))
         assert {path for path in asked if "version" not in path} == set()
+
+
+@contextmanager
+def head_whose_log_breaks_off() -> Iterator[str]:
+    """A head that answers, until its log is followed."""
+    ready: queue.Queue[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]] = queue.Queue()
+
+    async def tell(_: web.Request) -> web.Response:
+        return web.json_response(version()["/api/version"])
+
+    async def tail(request: web.Request) -> web.WebSocketResponse:
+        answer = web.WebSocketResponse()
+        await answer.prepare(request)
+        await answer.send_str("one\n")
+        assert request.transport is not None
+        request.transport.abort()
+        return answer
+
+    async def serve() -> None:
+        application = web.Application()
+        application.add_routes(
+            [web.get("/api/version", tell), web.get("/api/jobs/{id}/logs/tail", tail)]
+        )
+        runner = web.AppRunner(application)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        over = asyncio.Event()
+        host, port = runner.addresses[0][:2]
+        ready.put((f"http://{host}:{port}", asyncio.get_running_loop(), over))
+        await over.wait()
+        await runner.cleanup()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
+    thread.start()
+    address, loop, over = ready.get(timeout=20)
+    try:
+        yield address
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join(20)
+
+
+def test_a_log_that_breaks_off_is_a_lost_connection_and_no_end() -> None:
+    heard: list[str] = []
+    with head_whose_log_breaks_off() as address:
+        there = connect(address, lambda event: None)
+        with pytest.raises(HeadUnreachable, match="no Ray head answers"):
+            there.tail("j", heard.append)
+    assert heard == ["one\n"]
+
+
+@pytest.mark.parametrize(("status", "error"), [(503, HeadUnreachable), (500, JobError)])
+def test_a_tunnel_whose_other_end_is_away_is_told_from_a_head_that_refuses(
+    status: int, error: type[Exception]
+) -> None:
+    with head(version()) as (address, _):
+        there = connect(address, lambda event: None)
+    with head({"/api/jobs/j": {}}, status) as (address, _):
+        there._client._address = address
+        with pytest.raises(JobError) as raised:
+            there.job("j")
+        assert type(raised.value) is error
 
 
 def test_the_ray_that_is_asked_for_is_that_of_the_package() -> None:
