@@ -240,8 +240,8 @@ def _without_addresses() -> Iterator[None]:
 
 
 def _is_of_the_network(error: BaseException) -> bool:
-    # requests raises an OSError; aiohttp one of its own, of a room that is not this one; Ray where a
-    # log breaks off, or a proxy answers, a RuntimeError.
+    # requests raises an OSError; aiohttp one of its own, of a room that is not this one; Ray where
+    # a log breaks off, or a proxy answers, a RuntimeError.
     closed = isinstance(error, RuntimeError) and _BROKEN.search(str(error)) is not None
     foreign = type(error).__module__.partition(".")[0] == "aiohttp"
     return closed or foreign or isinstance(error, (OSError, asyncio.TimeoutError))
