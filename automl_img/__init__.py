@@ -10,6 +10,10 @@ if TYPE_CHECKING:
         check_data,
         doctor,
         export_model,
+        fetch_job,
+        follow_job,
+        job_log,
+        list_jobs,
         list_runs,
         list_spaces,
         load_run,
@@ -21,6 +25,9 @@ if TYPE_CHECKING:
         reproduce,
         resume,
         search,
+        stop_job,
+        submit_resume,
+        submit_search,
         write_report,
     )
     from automl_img.errors import AutomlImgError
@@ -33,6 +40,10 @@ __all__ = [
     "check_data",
     "doctor",
     "export_model",
+    "fetch_job",
+    "follow_job",
+    "job_log",
+    "list_jobs",
     "list_runs",
     "list_spaces",
     "load_run",
@@ -44,6 +55,9 @@ __all__ = [
     "reproduce",
     "resume",
     "search",
+    "stop_job",
+    "submit_resume",
+    "submit_search",
     "write_report",
 ]
 _ELSEWHERE = {"AutomlImgError": "automl_img.errors", "Run": "automl_img.runs"}

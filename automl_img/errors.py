@@ -9,6 +9,8 @@ AutomlImgError              one sentence: the rule, the value, what to do; exit 
 |- RunError                 a run folder is missing, taken or unreadable
 |- SearchError              the search ended without one usable trial, or cannot go on for now
 |- ExportError              the exported model does not predict what the trained one did
+|- JobError                 a head of a cluster refuses, or a job there did not end well
+|  `- HeadUnreachable       it does not answer; its jobs go on
 `- TrialFailed              one trial ends, the search goes on
    |- Diverged              first loss that is not a finite number
    |- OutOfTime             the budget is over; what the trial has reached counts
@@ -58,6 +60,14 @@ class SearchError(AutomlImgError):
 
 class ExportError(AutomlImgError):
     """The exported model does not predict what the trained model predicted."""
+
+
+class JobError(AutomlImgError):
+    """A head of a Ray cluster refuses what it was asked, or a job there did not end well."""
+
+
+class HeadUnreachable(JobError):
+    """A head of a Ray cluster does not answer; its jobs go on."""
 
 
 class TrialFailed(AutomlImgError):

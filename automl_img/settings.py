@@ -42,7 +42,7 @@ class SearchSettings(BaseModel):
         workers: trials at a time; None chooses from the machine.
         gpus_per_trial: GPUs of one trial, fractions allowed; None takes one where there is one.
         address: of a Ray cluster to train on, "auto" for the one that this machine is a node of, or
-            "HOST:PORT"; None starts a Ray of its own here.
+            "HOST:PORT"; "local" starts a Ray of its own here.
         storage: where the study is, as "postgresql://user@host/database"; None: in the run folder.
         join: a study there that another run began, to work on; None begins one.
         warm_start: earlier runs whose best settings are tried first: folders, names of runs in
@@ -92,7 +92,7 @@ class SearchSettings(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**32)
     workers: int | None = Field(default=None, ge=1)
     gpus_per_trial: float | None = Field(default=None, ge=0)
-    address: str | None = Field(default=None, min_length=1)
+    address: str = Field(default="local", min_length=1)
     storage: str | None = None
     join: str | None = Field(default=None, min_length=1)
     warm_start: tuple[str, ...] = ()

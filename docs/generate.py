@@ -213,7 +213,10 @@ def main(arguments: list[str]) -> int:
 def _command(name: str, command: Any) -> Iterator[str]:
     arguments = [parameter for parameter in command.params if not _is_option(parameter)]
     options = [parameter for parameter in command.params if _is_option(parameter)]
-    usage = " ".join([name, *map(_usage, arguments), *(["[OPTIONS]"] if options else [])])
+    typed, optional = [*map(_usage, arguments)], ["[OPTIONS]"] if options else []
+    # What follows the arguments of such a command belongs to them.
+    first = not command.context_settings.get("allow_interspersed_args", True)
+    usage = " ".join([name, *(optional + typed if first else typed + optional)])
     yield from (f"## {name}", "", " ".join(str(command.help).split()), "", f"    {usage}", "")
     for parameter in arguments:
         yield f"- `{_metavar(parameter)}`: {parameter.help}"

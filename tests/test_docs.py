@@ -23,7 +23,8 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 PUBLIC = {
     *("AutomlImgError", "Run", "search", "resume", "load_run", "list_runs", "predict"),
     *("export_model", "write_report", "list_spaces", "load_space", "new_space", "plan"),
-    *("reproduce", "check_data", "preview_data"),
+    *("reproduce", "check_data", "preview_data", "submit_search", "submit_resume"),
+    *("follow_job", "job_log", "list_jobs", "stop_job", "fetch_job"),
 }
 
 
@@ -56,7 +57,8 @@ def typed() -> list[str]:
     found = []
     for page in PAGES:
         blocks = re.findall(r"^```[a-z]*\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
-        lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+        # What follows -- is a command of its own.
+        lines = "\n".join(blocks).replace("\\\n", " ").replace(" -- ", "\nautoml-img ").splitlines()
         found += [line.partition(" #")[0].strip() for line in lines]
     return [line for line in found if line.startswith("automl-img ")]
 

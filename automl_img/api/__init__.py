@@ -1,6 +1,15 @@
 """The public functions; each command of the command line calls one of them."""
 
 from automl_img.api.images import check_data, preview_data
+from automl_img.api.jobs import (
+    fetch_job,
+    follow_job,
+    job_log,
+    list_jobs,
+    stop_job,
+    submit_resume,
+    submit_search,
+)
 from automl_img.api.machines import doctor
 from automl_img.api.runs import (
     RUNS,
@@ -20,6 +29,10 @@ __all__ = [
     "check_data",
     "doctor",
     "export_model",
+    "fetch_job",
+    "follow_job",
+    "job_log",
+    "list_jobs",
     "list_runs",
     "list_spaces",
     "load_run",
@@ -31,6 +44,9 @@ __all__ = [
     "reproduce",
     "resume",
     "search",
+    "stop_job",
+    "submit_resume",
+    "submit_search",
     "verdict",
     "write_report",
 ]

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from automl_img.search.doctor import Diagnosis
 
 
-def doctor(address: str | None = None, *, out: str | Path = RUNS) -> Diagnosis:
+def doctor(address: str = "local", *, out: str | Path = RUNS) -> Diagnosis:
     """Look for what would stop a search on this machine, or on the nodes of a Ray cluster.
 
     Args:
-        address: of the cluster, "auto" or "HOST:PORT"; None looks at this machine alone.
+        address: of the cluster, "auto" or "HOST:PORT"; "local" looks at this machine alone.
         out: the folder that runs would be written to.
 
     Returns:

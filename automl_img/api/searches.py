@@ -35,6 +35,7 @@ def resume(
     out: str | Path = RUNS,
     budget: str | None = None,
     workers: int | None = None,
+    address: str | None = None,
     listener: Listener = ignore,
 ) -> Run:
     """Go on with a run that was stopped, was killed, or has used up its budget.
@@ -43,7 +44,9 @@ def resume(
     """
     from automl_img.search import study
 
-    return study.resume(run, out=out, budget=budget, workers=workers, listener=listener)
+    return study.resume(
+        run, out=out, budget=budget, workers=workers, address=address, listener=listener
+    )
 
 
 def reproduce(

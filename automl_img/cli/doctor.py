@@ -29,7 +29,7 @@ def doctor(
     from automl_img import api
 
     with quiet_libraries():
-        found = api.doctor(address, out=out)
+        found = api.doctor(address or "local", out=out)
     if as_json:
         write_json(dataclasses.asdict(found))
         raise typer.Exit(bool(found.troubles))

@@ -12,6 +12,7 @@ from automl_img.cli import (
     data,
     doctor,
     export,
+    jobs,
     plan,
     predict,
     report,
@@ -20,6 +21,7 @@ from automl_img.cli import (
     runs,
     search,
     spaces,
+    submit,
 )
 from automl_img.cli.output import fail, say
 from automl_img.cli.overview import Overview
@@ -39,6 +41,8 @@ app.command("search")(search.search)
 app.command("resume")(resume.resume)
 app.command("reproduce")(reproduce.reproduce)
 app.command("plan")(plan.plan)
+app.command("submit", context_settings={"allow_interspersed_args": False})(submit.submit)
+app.add_typer(jobs.app, name="jobs")
 app.add_typer(data.app, name="data")
 app.add_typer(spaces.app, name="spaces")
 app.command("report")(report.report)

@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -17,18 +17,20 @@ Run = Annotated[
 ]
 Out = Annotated[Path, typer.Option(help="The folder of all run folders.")]
 RUNS = Path("runs")
+Result = TypeVar("Result")
 _SPACE, _TRIAL, _MODEL, _DATA = "The space", "The trials", "The model", "The data"
 Address = Annotated[
     str | None,
     typer.Option(
         metavar="HOST:PORT",
-        help="Use the nodes of a Ray cluster that runs; auto for the one of this machine.",
+        help="Use the nodes of a Ray cluster that runs: auto for the one of this machine, local for "
+        "none.",
         rich_help_panel=_TRIAL,
     ),
 ]
 
 
-def takes_settings(command: Callable[[dict[str, Any]], None]) -> Callable[..., None]:
+def takes_settings(command: Callable[[dict[str, Any]], Result]) -> Callable[..., Result]:
     """``command`` with the options of a search in place of the settings that it is called with.
 
     The settings are those typed, over those of ``automl-img.toml``; without data in either, it says
@@ -36,12 +38,12 @@ def takes_settings(command: Callable[[dict[str, Any]], None]) -> Callable[..., N
     """
 
     @functools.wraps(command)
-    def with_options(**typed: Any) -> None:
+    def with_options(**typed: Any) -> Result:
         asked = {key: value for key, value in typed.items() if value is not None}
         for key in ("search", "fix"):
             if key in asked:
                 asked[key] = pairs(asked[key], f"--{key}")
-        command(_settings(asked))
+        return command(_settings(asked))
 
     # What Typer reads to make the options.
     with_options.__dict__["__signature__"] = inspect.signature(_search_options, eval_str=True)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from automl_img.cli.options import RUNS, Out, Run
+from automl_img.cli.options import RUNS, Address, Out, Run
 from automl_img.cli.search import follow
 
 
@@ -19,6 +19,7 @@ def resume(
     workers: Annotated[
         int | None, typer.Option(help="Trials at a time. [default: as before]")
     ] = None,
+    address: Address = None,
     out: Out = RUNS,
 ) -> None:
     """Go on with a run that was stopped, was killed or has used up its budget.
@@ -28,5 +29,7 @@ def resume(
     from automl_img import api
 
     follow(
-        lambda listener: api.resume(run, out=out, budget=budget, workers=workers, listener=listener)
+        lambda listener: api.resume(
+            run, out=out, budget=budget, workers=workers, address=address, listener=listener
+        )
     )

@@ -43,10 +43,11 @@ def follow(start: Callable[[Listener], Run]) -> None:
     except KeyboardInterrupt:
         note("stopped at once; nothing that was trained is lost: automl-img resume goes on")
         raise typer.Exit(130) from None
-    _say_result(api.verdict(run), run)
+    say_result(api.verdict(run), run)
 
 
-def _say_result(verdict: Any, run: Any) -> None:
+def say_result(verdict: Any, run: Any) -> None:
+    """The result of a search: how good, who won, where it is."""
     say(verdict.line)
     if verdict.winner:
         say(f"Winner:  {verdict.winner}")

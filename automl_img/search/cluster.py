@@ -25,6 +25,7 @@ from automl_img.search.hardware import (
     gpu_precision,
     smallest_gpu,
 )
+from automl_img.search.interrupts import keeping_signals
 from automl_img.search.resources import Resources, share, share_of
 from automl_img.search.tokens import FILE, MODE, TOKEN, TOKEN_PATH, show_token
 from automl_img.settings import SearchSettings
@@ -71,7 +72,7 @@ def resources_of(settings: SearchSettings) -> Resources:
     Raises:
         SettingsError: more is asked for than there is, or the cluster cannot be used.
     """
-    if settings.address is None:
+    if settings.address == "local":
         return share(settings.workers, settings.gpus_per_trial)
     return share_cluster(settings.address, settings.workers, settings.gpus_per_trial)
 
@@ -227,14 +228,16 @@ def connected(address: str, **options: Any) -> Iterator[Any]:
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     quiet = {"logging_level": logging.CRITICAL, "log_to_driver": False}
     try:
-        ray.init(address=address, **{**quiet, **options})
+        with keeping_signals():
+            ray.init(address=address, **{**quiet, **options})
     except Exception as error:
         ray.shutdown()
         raise SettingsError(_why_not(address, error)) from None
     try:
         yield ray
     finally:
-        ray.shutdown()
+        with keeping_signals():
+            ray.shutdown()
 
 
 def _refuse_silence(address: str) -> None:
@@ -244,7 +247,8 @@ def _refuse_silence(address: str) -> None:
         return
     if not host or not port.isdecimal() or int(port) > 65535 or "/" in host:
         raise SettingsError(
-            f"--address must be auto or HOST:PORT of the head of a Ray cluster, but is {address!r}"
+            "--address must be local, auto or HOST:PORT of the head of a Ray cluster, but is "
+            f"{address!r}"
         )
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT).close()

@@ -15,6 +15,7 @@ import ray
 from automl_img.errors import SettingsError
 from automl_img.runs import Run
 from automl_img.search.cluster import connected
+from automl_img.search.interrupts import keeping_signals
 from automl_img.search.resources import Resources
 from automl_img.search.shipping import Shipping, serving
 from automl_img.search.tokens import make_token
@@ -62,24 +63,28 @@ def ray_for(resources: Resources, run: Run, read: Sequence[str]) -> Iterator[Shi
         with connected(resources.address, **options), serving(run.path, read) as shipping:
             yield shipping
         return
+    # In a job of a cluster Ray would look here for what was sent to that.
+    os.environ.pop("RAY_JOB_CONFIG_JSON_ENV_VAR", None)
     if ray.is_initialized():
         raise SettingsError("Ray runs in this process already; call ray.shutdown() before a search")
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     make_token()
-    ray.init(
-        # Without this Ray attaches to whatever cluster it finds.
-        address="local",
-        num_cpus=resources.threads * resources.workers,
-        num_gpus=resources.gpus or None,
-        include_dashboard=False,
-        object_store_memory=_OBJECT_STORE_BYTES,
-        logging_level=logging.CRITICAL,
-        **options,
-    )
+    with keeping_signals():
+        ray.init(
+            # Without this Ray attaches to whatever cluster it finds.
+            address="local",
+            num_cpus=resources.threads * resources.workers,
+            num_gpus=resources.gpus or None,
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            logging_level=logging.CRITICAL,
+            **options,
+        )
     try:
         yield None
     finally:
-        ray.shutdown()
+        with keeping_signals():
+            ray.shutdown()
 
 
 _DRIVER_ENVIRONMENT = {

@@ -34,17 +34,17 @@ class Diagnosis:
     warnings: tuple[str, ...]
 
 
-def diagnose(address: str | None, out: Path) -> Diagnosis:
+def diagnose(address: str, out: Path) -> Diagnosis:
     """Look at this machine, or at each node of the cluster at ``address``.
 
     Args:
-        address: see ``automl_img.search.cluster.share_cluster``.
+        address: see ``automl_img.search.cluster.share_cluster``; "local" for this machine alone.
         out: the folder that runs would be written to.
 
     Raises:
         SettingsError: there is no cluster at ``address``, or a node does not answer.
     """
-    nodes = [this_machine()] if address is None else nodes_of(address)
+    nodes = [this_machine()] if address == "local" else nodes_of(address)
     able = [node for node in nodes if node.cores]
     found = [sentence for node in able for sentence in troubles(node)]
     if not able:

@@ -1,4 +1,7 @@
-"""Ctrl-C while trials run: once to stop with the best so far, twice to stop at once."""
+"""Ctrl-C while trials run: once to stop with the best so far, twice to stop at once.
+
+SIGTERM, by which clusters and batch systems end what they run, stops at once.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +31,10 @@ class Interrupt:
 
 @contextmanager
 def catching_interrupts(listener: Listener) -> Iterator[Interrupt]:
-    """Within the block the first Ctrl-C only asks to stop; the next one raises KeyboardInterrupt.
+    """Within the block the first Ctrl-C only asks to stop; the next one, or a SIGTERM, raises
+    KeyboardInterrupt.
 
-    Outside the main thread, where Python does not allow signal handlers, Ctrl-C is left alone.
+    Outside the main thread, where Python does not allow signal handlers, both are left alone.
     """
     interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():
@@ -48,8 +52,30 @@ def catching_interrupts(listener: Listener) -> Iterator[Interrupt]:
             )
         )
 
+    def at_once(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
     previous = signal.signal(signal.SIGINT, on_signal)
+    terminated = signal.signal(signal.SIGTERM, at_once)
     try:
         yield interrupt
     finally:
         signal.signal(signal.SIGINT, previous)
+        signal.signal(signal.SIGTERM, terminated)
+
+
+@contextmanager
+def keeping_signals() -> Iterator[None]:
+    """What SIGTERM did before the block it does after it.
+
+    What Ray sets as it starts aborts the process three seconds later, in the midst of what is still
+    to be written; and as it ends it sets what kills at once.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -25,11 +25,13 @@ _PARTS = ("settings", "search", "data")
 _DECIDING = ("automl-img", "keras", "tensorflow", "numpy")
 
 
-def settings_of(run: Run, budget: str | None, workers: int | None) -> SearchSettings:
+def settings_of(
+    run: Run, budget: str | None, workers: int | None, address: str | None = None
+) -> SearchSettings:
     """What was asked of ``run``, with what is asked of this session.
 
     Args:
-        budget, workers: see ``automl_img.search.study.resume``.
+        budget, workers, address: see ``automl_img.search.study.resume``.
 
     Raises:
         RunError: ``run.json`` does not have settings that can be read.
@@ -47,6 +49,8 @@ def settings_of(run: Run, budget: str | None, workers: int | None) -> SearchSett
     changed: dict[str, Any] = {**kept, "budget": _larger(asked, budget)}
     if workers is not None:
         changed["workers"] = workers
+    if address is not None:
+        changed["address"] = address
     where = Path(info.get("folder", "."))
     for name in _FILES:
         value = kept.get(name)

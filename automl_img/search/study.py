@@ -110,6 +110,7 @@ def resume(
     out: str | Path = "runs",
     budget: str | None = None,
     workers: int | None = None,
+    address: str | None = None,
     listener: Listener = ignore,
 ) -> Run:
     """Go on with a run wherever it stopped: trials that ended stay as they are, those that were
@@ -119,6 +120,8 @@ def resume(
         run: a folder, or the name of a run in ``out``; the newest one for None.
         budget: a larger one, or with a ``+`` what is added: "80", "+30", "+1h"; None leaves it.
         workers: trials at a time from now on; None leaves what was asked for.
+        address: of the Ray cluster to train on from now on, "local" for this machine alone; None
+            leaves what was asked for.
         listener: see ``search``.
 
     Returns:
@@ -137,7 +140,7 @@ def resume(
     with only_driver(found):
         sweep(found.path)
         remove_folders([found.path / RAY])
-        asked = settings_of(found, budget, workers)
+        asked = settings_of(found, budget, workers, address)
         check_unfinished(found, asked)
         check_server_again(found, asked)
         space = space_of(found, asked)

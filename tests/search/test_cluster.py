@@ -119,7 +119,7 @@ def test_a_node_with_other_versions_or_without_a_cache_is_named() -> None:
 
 @pytest.mark.parametrize("address", ["", "x", "http://head:8265", "head:port", "head:99999"])
 def test_what_is_no_address_is_refused(address: str) -> None:
-    with pytest.raises(SettingsError, match=r"must be auto or HOST:PORT"):
+    with pytest.raises(SettingsError, match=r"must be local, auto or HOST:PORT"):
         share_cluster(address, None, None)
 
 
