@@ -23,8 +23,7 @@ Address = Annotated[
     str | None,
     typer.Option(
         metavar="HOST:PORT",
-        help="Use the nodes of a Ray cluster that runs: auto for the one of this machine, local for "
-        "none.",
+        help="A running Ray cluster to use; auto for that of this machine, local for none.",
         rich_help_panel=_TRIAL,
     ),
 ]
