@@ -68,9 +68,19 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Run:
-    """One run folder; every file of it is written whole or not at all."""
+    """One run folder; every file of it is written whole or not at all.
+
+    Attributes:
+        url: where ``path`` is a copy of; None where it is the run itself.
+    """
 
     path: Path
+    url: str | None = None
+
+    @property
+    def known_as(self) -> str:
+        """What a command takes for it."""
+        return self.url or self.name
 
     @property
     def name(self) -> str:

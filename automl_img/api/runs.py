@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from automl_img.errors import DataError, RunError
-from automl_img.runs import Run, all_runs, find_run, refuse_links
+from automl_img.runs import Run, refuse_links
 
 if TYPE_CHECKING:
     from automl_img.export.predict import Prediction
@@ -27,24 +27,38 @@ def verdict(run: Run) -> Verdict:
 
 
 def load_run(run: str | Path | None = None, out: str | Path = RUNS) -> Run:
-    """A run by its folder, or by its name in ``out``; the newest one for None.
+    """A run by its folder or URL, or by its name in ``out``; the newest one for None.
+
+    Of a run at a URL what is needed to look at it is fetched, and its path is that of the copy.
+
+    Args:
+        out: a folder or a URL.
 
     Raises:
         RunError: there is none.
+        SettingsError, DataError: no run can be at such a URL, or it cannot be read.
     """
-    return find_run(run, Path(out))
+    from automl_img.mirror.reading import read_run
+
+    return read_run(run, out)
 
 
 def list_runs(out: str | Path = RUNS) -> list[Run]:
-    """All runs in ``out``, newest first."""
-    return all_runs(Path(out))
+    """All runs in ``out``, a folder or a URL, newest first.
+
+    Raises:
+        SettingsError, DataError: no run can be at such a URL, or it cannot be read.
+    """
+    from automl_img.mirror.reading import runs_in
+
+    return runs_in(out)
 
 
 def write_report(run: str | Path | None = None, out: str | Path = RUNS) -> Path:
     """Write ``report.html`` and ``report.json`` of a run anew; needs no TensorFlow and no Ray.
 
     Returns:
-        The path of the page.
+        The path of the page; of a run at a URL that of the copy here, and nothing is uploaded.
 
     Raises:
         RunError: there is no such run.

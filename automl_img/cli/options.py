@@ -13,10 +13,10 @@ import typer
 from automl_img.cli.output import note
 
 Run = Annotated[
-    str | None, typer.Argument(help="A run's folder or name; the newest one if left out.")
+    str | None, typer.Argument(help="A run's folder, URL or name; the newest one if left out.")
 ]
-Out = Annotated[Path, typer.Option(help="The folder of all run folders.")]
-RUNS = Path("runs")
+Out = Annotated[str, typer.Option(help="The folder of all run folders, or its URL.")]
+RUNS = "runs"
 _SPACE, _TRIAL, _MODEL, _DATA = "The space", "The trials", "The model", "The data"
 
 
@@ -240,7 +240,10 @@ def _search_options(
         str | None, typer.Option(help="The run's name. [default: data and time]")
     ] = None,
     out: Annotated[
-        str | None, typer.Option(help="The folder of all run folders. [default: runs]")
+        str | None,
+        typer.Option(
+            help="The folder of all run folders, or its URL (s3://, gs://). [default: runs]"
+        ),
     ] = None,
 ) -> None:
     """Declares what may be asked of a search."""

@@ -50,6 +50,8 @@ def _say_result(verdict: Any, run: Any) -> None:
     say(verdict.line)
     if verdict.winner:
         say(f"Winner:  {verdict.winner}")
+    if run.url is not None:
+        say(f"Run:     {run.url}")
     say(f"Report:  {_short(run.report)}")
     if run.model.exists():
         say(f"Model:   {_short(run.model)}")

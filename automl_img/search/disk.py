@@ -95,7 +95,7 @@ def _disk_full(run: Run, needed: int) -> RunError:
     return RunError(
         f"the disk of {where} is full, and the run needs about "
         f"{_megabytes(missing_bytes(run, needed))} more; make room, "
-        f"then automl-img resume {run.name} goes on: nothing that was trained is lost"
+        f"then automl-img resume {run.known_as} goes on: nothing that was trained is lost"
     )
 
 
