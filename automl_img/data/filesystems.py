@@ -274,6 +274,8 @@ def _time(told: dict[str, Any]) -> float | None:
     for value in (told[key] for key in _TIMES if told.get(key)):
         if isinstance(value, datetime.datetime):
             return value.timestamp()
+        if isinstance(value, (int, float)):
+            return float(value)
         try:
             return datetime.datetime.fromisoformat(str(value)).timestamp()
         except ValueError:

@@ -67,26 +67,27 @@ class Uploads:
 
     def _upload(self) -> None:
         # Before anything is captured: what goes away later is still referred to.
-        here = set(files_of(self._run))
+        gone = self._there - set(files_of(self._run))
         shutil.rmtree(self._staging, ignore_errors=True)
         self._staging.mkdir(parents=True)
         try:
             found = capture(self._run, self._memory.signatures, self._staging)
-            self._replace_winner(found, here)
+            # Some may have come back.
+            gone -= {each.name for files in found for each in files}
+            self._replace_winner(found, gone)
             for files in found:
                 self._each(self._send, files)
-            self._each(self._remove, self._there - here)
+            self._each(self._remove, gone & self._there)
         finally:
             shutil.rmtree(self._staging, ignore_errors=True)
 
-    def _replace_winner(self, found: list[list[Captured]], here: set[str]) -> None:
+    def _replace_winner(self, found: list[list[Captured]], gone: set[str]) -> None:
         """Where another trial is retrained, make sure that nothing there takes files of one for
         those of the other."""
         changed = any(each.name == WHOSE for files in found for each in files)
-        if changed or WHOSE not in here:
-            of_winner = {name for name in self._there if is_of_winner(name)}
-            self._each(self._remove, of_winner & {WHOSE})
-            self._each(self._remove, of_winner - here)
+        if changed or WHOSE in gone:
+            self._each(self._remove, self._there & {WHOSE})
+            self._each(self._remove, {name for name in gone if is_of_winner(name)} - {WHOSE})
 
     def _send(self, file: Captured) -> None:
         self._hold.check()
