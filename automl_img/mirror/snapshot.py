@@ -7,9 +7,10 @@ refers is never newer than what it refers to:
 
 - inputs before all else, ``started.jsonl`` before the checkpoints of trials that it names;
 - checkpoints before ``trials.jsonl``, which may tell of a trial that goes on from one;
+- the study between them: it may know of a trial that is trained again, as its record has not come,
+  but a trial that it does not know would teach the sampler nothing;
 - ``trials.jsonl`` before what is made of the winner, that before ``final.json``, which says which
-  steps are done;
-- the study after the records, which count where the two differ; ``run.json`` last.
+  steps are done; ``run.json`` last.
 
 What is gone here is removed there at the end of a round, if it was gone before anything was
 captured.
@@ -40,16 +41,16 @@ _INPUTS = (
     "start.json",
 )
 _REPORTS = {"report.html", "report.json"}
-_PRODUCTS = 5
+_PRODUCTS = 6
 _ORDER = (
     _INPUTS,
     ("started.jsonl",),
     ("trials/", _WINNER),
     (WHOSE,),
+    (_STUDY,),
     ("trials.jsonl",),
     (),  # _PRODUCTS: all that has no place of its own
     ("final.json",),
-    (_STUDY,),
     ("run.json",),
 )
 

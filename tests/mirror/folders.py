@@ -22,6 +22,7 @@ from automl_img.training import checkpoint
 from automl_img.trials import EpochResult, TrialRecord, TrialStart, TrialState
 
 INPUTS = ("space.yaml", "split.csv", "rows.npz")
+_OF_WINNER = ("checkpoint.npz", "classifier.keras")
 _PRODUCTS = ("winner.json", "predictions/test.npz", "thumbnails/000001.webp", "test.json")
 
 
@@ -106,11 +107,13 @@ def _trial(
 
 def _end(run: Run, winner: int) -> Iterator[None]:
     ended = record(winner)
-    final.prepare(run, ended)
-    yield
-    for part in ("checkpoint.npz", "classifier.keras"):
-        write(run, f"winner/{part}", f"of {winner}")
+    # The retraining of another fails first.
+    for number in (winner + 1, winner):
+        final.prepare(run, record(number))
         yield
+        for part in _OF_WINNER:
+            write(run, f"winner/{part}", f"of {number}")
+            yield
     final.keep_retrained(run, ended, ended)
     yield
     final.forget_older(run)
@@ -158,14 +161,19 @@ def check_can_go_on(copy: Path) -> None:
             assert study.execute("pragma integrity_check").fetchone() == ("ok",)
             tables = study.execute("select count(*) from sqlite_master").fetchone()[0]
             told = study.execute("select number from told").fetchall() if tables else []
-        assert {number for (number,) in told} <= {each.number for each in records}
+        known = {number for (number,) in told}
+        assert known <= starts
+        # The record of a trial comes first.
+        assert len({each.number for each in records} - known) <= 1, "the sampler lacks trials"
+    else:
+        assert not records
     _check_end(run)
     earlier_of(run)
 
 
 def _check_end(run: Run) -> None:
     whose = run.read_json(WHOSE)
-    for part in ("checkpoint.npz", "classifier.keras"):
+    for part in _OF_WINNER:
         path = run.path / "winner" / part
         if whose is not None and path.exists():
             assert path.read_text() == f"of {whose['trial']}", "a model of another trial"

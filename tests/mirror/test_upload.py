@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from automl_img.errors import DataError, Unreachable
-from automl_img.mirror import driver, snapshot, upload
+from automl_img.mirror import snapshot, upload
 from automl_img.mirror.driver import Hold, TakenOver
 from automl_img.mirror.manifest import Manifest, Memory
 from automl_img.mirror.snapshot import files_of
@@ -30,16 +30,6 @@ from tests.mirror.folders import (
     searching,
     write,
 )
-
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "SETTLING", 0.0)
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Disk:
-    return Disk(tmp_path / "server")
 
 
 @pytest.fixture
@@ -223,3 +213,26 @@ def test_nothing_is_uploaded_once_another_drives_the_run(run: Run, disk: Disk) -
 
 def test_the_file_that_tells_whose_the_winner_is_has_the_name_that_the_search_gives_it() -> None:
     assert f"{WINNER}/{final._WHOSE}" == snapshot.WHOSE
+
+
+def test_files_of_a_retraining_are_never_taken_for_those_of_the_next_one(
+    run: Run, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capture = snapshot._capture
+    final.prepare(run, record(1))
+    write(run, "winner/classifier.keras", "of 1")
+
+    def capture_and_swap(name: str, *args: Any) -> Any:
+        found = capture(name, *args)
+        if name == snapshot.WHOSE:
+            final.prepare(run, record(2))
+            write(run, "winner/classifier.keras", "of 2")
+        return found
+
+    uploads = uploads_of(run, disk)
+    monkeypatch.setattr(snapshot, "_capture", capture_and_swap)
+    uploads.round()
+    assert not [name for name in there(disk) if name.startswith("winner/")]
+    monkeypatch.setattr(snapshot, "_capture", capture)
+    uploads.round()
+    assert there(disk)["winner/classifier.keras"] == b"of 2"
