@@ -28,11 +28,12 @@ class Refused(DataError):
 
     Attributes:
         reason: why, for a list of what was left out.
+        hint: what to do.
     """
 
     def __init__(self, url: str, reason: str, hint: str, rule: str = "there and readable") -> None:
         super().__init__(f"{shown(url)} must be {rule}, but {reason}; {hint}")
-        self.reason = reason
+        self.reason, self.hint = reason, hint
 
 
 class NotThere(Refused):

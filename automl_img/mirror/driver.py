@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from automl_img.data.failures import NotThere
+from automl_img.data.failures import NotThere, Refused
 from automl_img.data.filesystems import FileSystems, Stopped
 from automl_img.data.urls import shown
 from automl_img.errors import DataError, RunError
@@ -202,5 +202,12 @@ def check_writable(url: str) -> None:
     server = FileSystems()
     try:
         write_try(server, url, secrets.token_hex(8))
+    except NotThere:
+        why = "there is no such bucket; make it, or look for a mistake in its name"
+    except Refused as refused:
+        why = f"{refused.reason}; {refused.hint}"
     except DataError as error:
-        raise RunError(f"runs cannot be written to {shown(url)}: {error}") from None
+        why = str(error)
+    else:
+        return
+    raise RunError(f"runs cannot be written to {shown(url)}: {why}")
