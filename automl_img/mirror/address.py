@@ -11,8 +11,8 @@ from automl_img.data.cache import cache_root
 from automl_img.data.urls import file_name, has_password, is_url, is_web, scheme_of, shown
 from automl_img.errors import RunError, SettingsError
 
-_FOLDER = "runs"
-_FOR_READING = ".read"
+FOLDER = "runs"
+FOR_READING = ".read"
 _ANY_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
@@ -34,12 +34,12 @@ class Address:
     def folder(self) -> Path:
         """Where this machine has the copies that it searches in."""
         key = hashlib.sha256(self.url.encode()).hexdigest()[:24]
-        return cache_root() / _FOLDER / key
+        return cache_root() / FOLDER / key
 
     @property
     def for_reading(self) -> Path:
         """Where it has what was fetched of runs to be looked at."""
-        return self.folder / _FOR_READING
+        return self.folder / FOR_READING
 
 
 def address_of(out: str | Path) -> Address | None:

@@ -27,7 +27,7 @@ _MOST_FILES = 100_000
 _LARGEST_MANIFEST = 50_000_000
 # Bytes that a file may grow by between its listing and its download.
 _GROWN = 100_000_000
-_FETCHED = ".fetched.json"
+FETCHED = ".fetched.json"
 
 
 def files_at(server: FileSystems, url: str) -> dict[str, RemoteFile]:
@@ -143,14 +143,14 @@ def fetch_files(server: FileSystems, url: str, target: Path, wanted: Callable[[s
                 (target / name).unlink(missing_ok=True)
         kept = {name: each for name, each in before.items() if not wanted(name)}
         told = {name: file.identity for name, file in files.items()}
-        write_json(target / _FETCHED, {**kept, **told})
+        write_json(target / FETCHED, {**kept, **told})
     except OSError as error:
         raise _not_written(target, error) from None
 
 
 def _fetched(target: Path) -> dict[str, str]:
     try:
-        content = (target / _FETCHED).read_bytes()
+        content = (target / FETCHED).read_bytes()
         kept = json.loads(content)
         return {name: str(each) for name, each in kept.items() if _check(name, "")}
     except (OSError, ValueError, AttributeError, RunError):

@@ -12,7 +12,7 @@ from automl_img.files import write_json
 # In the folder at the URL.
 MANIFEST, DRIVER = "mirror.json", "driver.json"
 # In the copy here.
-_MEMORY = ".mirror.json"
+MEMORY = ".mirror.json"
 # Folders beside it, as long as a process fetches it or uploads of it.
 FETCHING, UPLOADING = "fetch", "uploads"
 
@@ -78,13 +78,13 @@ class Memory:
         """
         signatures = {name: list(each) for name, each in self.signatures.items()}
         kept = {"url": self.url, "done": self.done, "signatures": signatures}
-        write_json(run / _MEMORY, {**self.sent.to_json(), **kept})
+        write_json(run / MEMORY, {**self.sent.to_json(), **kept})
 
     @staticmethod
     def of(run: Path) -> Memory | None:
         """That of the copy ``run``; None where it has none."""
         try:
-            kept = _parsed((run / _MEMORY).read_bytes())
+            kept = _parsed((run / MEMORY).read_bytes())
         except OSError:
             return None
         sent = _manifest(kept)

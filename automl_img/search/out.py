@@ -15,6 +15,7 @@ from automl_img.errors import RunError
 from automl_img.events import Listener
 from automl_img.mirror.address import Address, run_at
 from automl_img.mirror.background import Mirror, mirrored
+from automl_img.mirror.copies import forget_unused
 from automl_img.mirror.download import files_at
 from automl_img.mirror.driver import check_writable, holding
 from automl_img.mirror.manifest import Manifest, Memory
@@ -114,6 +115,7 @@ class _AtUrl:
 
     def check(self, name: str | None) -> None:
         check_writable(self.address.url)
+        forget_unused()
         if name is not None:
             self._check_free(FileSystems(), name)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from automl_img.errors import DataError, RunError
 from automl_img.events import Event, Notice, ignore
 from automl_img.mirror import download
+from automl_img.mirror.copies import forget_unused
 from automl_img.mirror.driver import Hold
 from automl_img.mirror.manifest import MANIFEST, Memory
 from automl_img.mirror.settle import remembered, settle
@@ -28,7 +30,7 @@ class Machine:
         self.copy = Run(folder / "run", URL)
         self.disk = disk
         self.said: list[str] = []
-        folder.mkdir()
+        folder.mkdir(parents=True)
 
     def session(self, number: int, upload: bool = True) -> None:
         """Go on with the run, and train the trial ``number``."""
@@ -210,3 +212,25 @@ def test_a_run_that_does_not_fit_is_refused(
     monkeypatch.setattr(here.disk, "files", huge)
     with pytest.raises(RunError, match=r"takes 1,000,000,000,000 MB, but .* MB are left"):
         settle(here.disk, other.copy, "session", ignore)
+
+
+def test_copies_that_nobody_used_for_a_month_leave_but_none_that_its_url_lacks(
+    disk: Disk, private_cache: Path
+) -> None:
+    machine = Machine(private_cache / "runs" / "key", disk)
+    new_run(machine.copy.path.parent)
+    machine.session(0)
+    read = private_cache / "runs" / "key" / ".read" / "run"
+    read.mkdir(parents=True)
+    copies = {machine.copy.path: ".mirror.json", read: ".fetched.json"}
+    (read / ".fetched.json").write_text("{}")
+    forget_unused()
+    assert all(path.exists() for path in copies)
+    for path, name in copies.items():
+        os.utime(path / name, (1e9, 1e9))
+    write(machine.copy, "test.json", "{}")
+    forget_unused()
+    assert [path.exists() for path in copies] == [True, False]
+    (machine.copy.path / "test.json").unlink()
+    forget_unused()
+    assert not machine.copy.path.exists()

@@ -69,25 +69,46 @@ def same_as_there(run: Run, bucket: Bucket, prefix: str) -> None:
             assert bucket.get(f"{prefix}/{name}") == path.read_bytes(), name
 
 
-def test_a_search_leaves_its_whole_run_at_the_url_and_others_read_it_there(
-    images: Path, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_search_goes_on_while_its_url_is_away_and_leaves_its_whole_run_there(
+    images: Path,
+    gate: Gate,
+    bucket: Bucket,
+    impatient: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run = small_search(images, bucket.url("runs"), name="run", ensemble=2)
-    assert run.url == bucket.url("runs/run")
-    assert run.info["status"] == "finished"
+    url = bucket.url("runs")
+    events: list[Event] = []
+
+    def hear(event: Event) -> None:
+        events.append(event)
+        ended = sum(isinstance(each, TrialEnded) for each in events)
+        if isinstance(event, TrialEnded) and ended == 1:
+            gate.close()
+            time.sleep(1.5)
+        if isinstance(event, TrialEnded) and ended == 3:
+            gate.open()
+            time.sleep(1.5)
+
+    run = small_search(images, url, hear, budget=4, name="run")
+    said = [event.text for event in events if isinstance(event, Notice)]
+    [away] = [text for text in said if "uploads fail and are tried again" in text]
+    assert str(run.path) in away
+    assert [text for text in said if text.endswith("work again")]
+    assert (run.url, run.info["status"]) == (bucket.url("runs/run"), "finished")
     same_as_there(run, bucket, "runs/run")
     assert bucket.keys("runs/run/driver.json") == []
     monkeypatch.setenv("AUTOML_IMG_CACHE", str(tmp_path / "elsewhere"))
-    [listed] = list_runs(bucket.url("runs"))
+    [listed] = list_runs(url)
     assert (listed.name, listed.url) == ("run", run.url)
     read = load_run(run.url)
     assert read.path != run.path
     assert read.read_json("test.json") == run.read_json("test.json")
     assert read.model.read_bytes() == run.model.read_bytes()
     with pytest.raises(RunError, match=r"has come to its end; give it more with --budget"):
-        resume("run", out=bucket.url("runs"))
+        resume("run", out=url)
     with pytest.raises(RunError, match=rf"resume {run.url}"):
-        small_search(images, bucket.url("runs"), name="run")
+        small_search(images, url, name="run")
 
 
 def test_a_killed_search_goes_on_from_its_url_on_another_machine(
@@ -113,7 +134,7 @@ def test_a_killed_search_goes_on_from_its_url_on_another_machine(
     assert run.path.is_relative_to(tmp_path / "elsewhere")
     check_whole(run, trials=6)
     same_as_there(run, bucket, "runs/run")
-    kept = {each.number: each.to_json() for each in run.trials()}
+    kept = {record["number"]: record for record in _records(bucket)}
     for record in there:
         assert kept[record["number"]] == record
     again = {event.number for event in events if isinstance(event, TrialStarted)}
@@ -125,29 +146,6 @@ def _records(bucket: Bucket) -> list[dict[str, object]]:
     if key not in bucket.keys(key):
         return []
     return [json.loads(line) for line in bucket.get(key).splitlines()]
-
-
-def test_a_search_goes_on_while_its_url_is_away_and_uploads_the_rest_later(
-    images: Path, gate: Gate, bucket: Bucket, impatient: None
-) -> None:
-    events: list[Event] = []
-
-    def hear(event: Event) -> None:
-        events.append(event)
-        ended = sum(isinstance(each, TrialEnded) for each in events)
-        if isinstance(event, TrialEnded) and ended == 1:
-            gate.close()
-            time.sleep(1.5)
-        if isinstance(event, TrialEnded) and ended == 3:
-            gate.open()
-            time.sleep(1.5)
-
-    run = small_search(images, bucket.url("runs"), hear, budget=4, name="run")
-    same_as_there(run, bucket, "runs/run")
-    said = [event.text for event in events if isinstance(event, Notice)]
-    [away] = [text for text in said if "uploads fail and are tried again" in text]
-    assert str(run.path) in away
-    assert [text for text in said if text.endswith("work again")]
 
 
 def test_what_cannot_be_uploaded_is_kept_and_resume_uploads_it(
