@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from automl_img.errors import DataError, RunError
-from automl_img.runs import Run, refuse_links
+from automl_img.runs import Run, all_runs, find_run, refuse_links
 
 if TYPE_CHECKING:
     from automl_img.export.predict import Prediction
@@ -38,6 +38,8 @@ def load_run(run: str | Path | None = None, out: str | Path = RUNS) -> Run:
         RunError: there is none.
         SettingsError, DataError: no run can be at such a URL, or it cannot be read.
     """
+    if _are_paths(run, out):
+        return find_run(run, Path(out))
     from automl_img.mirror.reading import read_run
 
     return read_run(run, out)
@@ -49,9 +51,16 @@ def list_runs(out: str | Path = RUNS) -> list[Run]:
     Raises:
         SettingsError, DataError: no run can be at such a URL, or it cannot be read.
     """
+    if _are_paths(out):
+        return all_runs(Path(out))
     from automl_img.mirror.reading import runs_in
 
     return runs_in(out)
+
+
+def _are_paths(*places: str | Path | None) -> bool:
+    """Whether none can be a URL: what reads those takes long to import."""
+    return not any("://" in str(place) for place in places)
 
 
 def write_report(run: str | Path | None = None, out: str | Path = RUNS) -> Path:

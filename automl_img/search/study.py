@@ -59,7 +59,7 @@ def search(
 
     Returns:
         The run: ``run.read_json("test.json")`` has the scores, ``run.report`` and ``run.model`` are
-        the files.
+        the files; where the run is at a URL, those of the copy here.
 
     Raises:
         SettingsError: what was asked for cannot be done.

@@ -87,3 +87,10 @@ def test_a_bucket_is_written_as_a_try_and_nothing_stays_there(bucket: Bucket) ->
     assert bucket.keys() == []
     with pytest.raises(RunError, match=r"to s3://test-nowhere/runs: there is no such bucket; make"):
         check_writable("s3://test-nowhere/runs")
+
+
+def test_a_probe_of_the_clock_leaves_nothing(disk: Disk) -> None:
+    Hold(disk, URL).claim()
+    with pytest.raises(RunError, match="is being searched"):
+        Hold(disk, URL).claim()
+    assert [path.name for path in disk.run.iterdir()] == [DRIVER]
