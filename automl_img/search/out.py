@@ -13,6 +13,7 @@ from automl_img.data.filesystems import FileSystems
 from automl_img.data.urls import shown
 from automl_img.errors import RunError
 from automl_img.events import Listener
+from automl_img.files import sweep
 from automl_img.mirror.address import Address, run_at
 from automl_img.mirror.background import Mirror, mirrored
 from automl_img.mirror.copies import forget_unused
@@ -23,7 +24,15 @@ from automl_img.mirror.reading import newest_name, no_such_run
 from automl_img.mirror.settle import remembered, settle
 from automl_img.mirror.snapshot import changed_since
 from automl_img.mirror.upload import Uploads
-from automl_img.runs import Run, check_free, create_run, find_run, refuse_links
+from automl_img.runs import (
+    RAY,
+    Run,
+    check_free,
+    create_run,
+    find_run,
+    refuse_links,
+    remove_folders,
+)
 from automl_img.search.lock import only_driver
 
 
@@ -102,6 +111,7 @@ class _Here:
         found = find_run(run, self.folder)
         refuse_links(found)
         with only_driver(found):
+            _clear(found)
             yield Driven(found, listener)
 
 
@@ -152,6 +162,8 @@ class _AtUrl:
             # The copy may be another by now, with a lock of its own.
             lock.close()
             lock.enter_context(only_driver(copy))
+            # Before uploads begin, which write here too.
+            _clear(copy)
             behind = changed_since(copy.path, memory.signatures)
             there = files_at(server, str(copy.url))
             uploads = Uploads(server, hold, copy.path, memory, there)
@@ -165,3 +177,9 @@ class _AtUrl:
                 f"a run named {name!r} exists already at {shown(self.address.url)}; go on with it "
                 f"by automl-img resume {shown(url)}, or choose another --name"
             )
+
+
+def _clear(run: Run) -> None:
+    """Delete what a session that was killed has left half."""
+    sweep(run.path)
+    remove_folders([run.path / RAY])

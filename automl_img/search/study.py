@@ -9,11 +9,10 @@ from typing import Any
 
 from automl_img.data.prepare import prepare
 from automl_img.events import Listener, Notice, ignore
-from automl_img.files import sweep
 from automl_img.models.hyperparameters import declared
 from automl_img.models.imbalance import refuse_for_several_classes
 from automl_img.models.weights import weights_of_space
-from automl_img.runs import RAY, Run, remove_folders
+from automl_img.runs import Run
 from automl_img.search.disk import check_room, missing_bytes, needed_bytes, telling_of_full_disks
 from automl_img.search.earlier import Earlier, earlier_of
 from automl_img.search.hardware import share
@@ -140,8 +139,6 @@ def resume(
     _prepare_environment()
     with open_out(out, run).go_on(run, listener) as driven:
         found, listener = driven.run, driven.listener
-        sweep(found.path)
-        remove_folders([found.path / RAY])
         asked = settings_of(found, budget, workers)
         if driven.behind and has_ended(found, asked):
             # Its upload was what was missing.

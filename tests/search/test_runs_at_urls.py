@@ -145,6 +145,8 @@ def test_a_killed_search_goes_on_from_its_url_on_another_machine(
     kept = {record["number"]: record for record in _records(bucket)}
     for record in there:
         assert kept[record["number"]] == record
+    said = [event.text for event in events if isinstance(event, Notice)]
+    assert not [text for text in said if "uploads fail" in text]
     again = {event.number for event in events if isinstance(event, TrialStarted)}
     assert not again & {record["number"] for record in there}
 
