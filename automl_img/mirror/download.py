@@ -112,6 +112,10 @@ def fetch_run(server: FileSystems, url: str, target: Path, listener: Listener) -
         copy.rename(target)
     except OSError as error:
         raise _not_written(target.parent, error) from None
+    except BaseException:
+        # What is under way ends soon.
+        server.stop.set()
+        raise
     finally:
         shutil.rmtree(copy, ignore_errors=True)
 
