@@ -75,7 +75,9 @@ def judged(error: BaseException, scheme: str) -> tuple[str, str]:
         return "no credentials were found", credentials(scheme)
     if status in _NOT_THERE or (status is None and isinstance(root, FileNotFoundError)):
         return _NO_FILE, "look for a mistake in its name"
-    if status in _FORBIDDEN or (status is None and isinstance(root, PermissionError)):
+    # What reads gs:// tells of a refusal by its words alone.
+    forbidden = isinstance(root, PermissionError) or str(root).startswith("Forbidden: ")
+    if status in _FORBIDDEN or (status is None and forbidden):
         return "access was refused", credentials(scheme)
     if status is not None:
         lasting = "look for a mistake in its name" if status not in _PASSING else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -238,6 +239,10 @@ def _opened(url: str, scheme: str) -> Any:
                 "connect_timeout": _SECONDS_TO_CONNECT,
                 "read_timeout": _SECONDS_OF_SILENCE,
             }
+        elif scheme == "gs":
+            # Else gcsfs asks another service of what kind a bucket is, for each file and over gRPC:
+            # for a minute each where only HTTP is answered, as by emulators and through proxies.
+            os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
         # Kept clients would remember credentials that have changed since.
         client = fsspec.filesystem(scheme, skip_instance_cache=True, **options)
     except ImportError:
