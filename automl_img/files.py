@@ -140,3 +140,12 @@ def _umask() -> int:
         mask = os.umask(0)
         os.umask(mask)
     return mask
+
+
+def links_in(folder: Path, besides: str) -> Iterator[Path]:
+    """The symbolic links below ``folder``, but for what is in the folder ``besides`` there."""
+    for place, folders, files in os.walk(folder):
+        found = [Path(place, name) for name in [*folders, *files]]
+        yield from (path for path in found if path.is_symlink())
+        if Path(place) == folder:
+            folders[:] = [name for name in folders if name != besides]

@@ -29,16 +29,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from automl_img.errors import RunError
-from automl_img.files import append_json_line, read_json_lines, replacing, write_json
+from automl_img.files import append_json_line, links_in, read_json_lines, replacing, write_json
 from automl_img.trials import TrialRecord, TrialStart
 
 if TYPE_CHECKING:
@@ -78,9 +77,19 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Run:
-    """One run folder; every file of it is written whole or not at all."""
+    """One run folder; every file of it is written whole or not at all.
+
+    Attributes:
+        url: where ``path`` is a copy of; None where it is the run itself.
+    """
 
     path: Path
+    url: str | None = None
+
+    @property
+    def known_as(self) -> str:
+        """What a command takes for it."""
+        return self.url or self.name
 
     @property
     def name(self) -> str:
@@ -246,21 +255,12 @@ def refuse_links(run: Run) -> None:
     Raises:
         RunError: there is one.
     """
-    link = next(_links(run.path), None)
+    link = next(links_in(run.path, RAY), None)
     if link is not None:
         raise RunError(
             f"a run folder has no links, but {run.path} has {link.relative_to(run.path)}; "
             "remove it if you trust who made this folder"
         )
-
-
-def _links(run: Path) -> Iterator[Path]:
-    for folder, folders, files in os.walk(run):
-        found = [Path(folder, name) for name in [*folders, *files]]
-        yield from (path for path in found if path.is_symlink())
-        if Path(folder) == run:
-            # Ray's own files are its own, as long as the folder is.
-            folders[:] = [name for name in folders if name != RAY]
 
 
 def all_runs(out: Path) -> list[Run]:

@@ -45,10 +45,10 @@ class SearchSettings(BaseModel):
             "HOST:PORT"; "local" starts a Ray of its own here.
         storage: where the study is, as "postgresql://user@host/database"; None: in the run folder.
         join: a study there that another run began, to work on; None begins one.
-        warm_start: earlier runs whose best settings are tried first: folders, names of runs in
-            ``out``, or "auto" for all runs there that finished.
+        warm_start: earlier runs whose best settings are tried first: folders, URLs, names of runs
+            in ``out``, or "auto" for all runs there that finished.
         name: of the run folder; None makes one from the data and the time.
-        out: the folder of all run folders.
+        out: the folder of all run folders, or its URL: s3:// or gs://.
         limit_per_class: at most so many images a class and split, a seeded part.
         keep_copies: leave copies of images where they are, and count them all; nobody looks for
             copies then.

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from automl_img.data import filesystems
+from tests.data.servers import KEYS, Bucket, s3_server
 from tests.pictures import class_folders
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
@@ -48,3 +51,24 @@ def shared_archive() -> Callable[[str], Path]:
 def photos(tmp_path: Path) -> Path:
     """A folder of three class folders with 20 small PNG files each."""
     return class_folders(tmp_path / "photos")
+
+
+@pytest.fixture(scope="session")
+def s3_address() -> Iterator[str]:
+    with s3_server() as address:
+        yield address
+
+
+@pytest.fixture
+def bucket(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """An empty bucket that the environment has the keys of."""
+    for name, value in {**KEYS, "AWS_ENDPOINT_URL": s3_address}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    return Bucket(s3_address, f"test-{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempts follow each other without a wait."""
+    monkeypatch.setattr(filesystems, "WAITS", (0.0, 0.0, 0.0))

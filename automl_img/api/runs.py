@@ -27,24 +27,47 @@ def verdict(run: Run) -> Verdict:
 
 
 def load_run(run: str | Path | None = None, out: str | Path = RUNS) -> Run:
-    """A run by its folder, or by its name in ``out``; the newest one for None.
+    """A run by its folder or URL, or by its name in ``out``; the newest one for None.
+
+    Of a run at a URL what is needed to look at it is fetched, and its path is that of the copy.
+
+    Args:
+        out: a folder or a URL.
 
     Raises:
         RunError: there is none.
+        SettingsError, DataError: no run can be at such a URL, or it cannot be read.
     """
-    return find_run(run, Path(out))
+    if _are_paths(run, out):
+        return find_run(run, Path(out))
+    from automl_img.mirror.reading import read_run
+
+    return read_run(run, out)
 
 
 def list_runs(out: str | Path = RUNS) -> list[Run]:
-    """All runs in ``out``, newest first."""
-    return all_runs(Path(out))
+    """All runs in ``out``, a folder or a URL, newest first.
+
+    Raises:
+        SettingsError, DataError: no run can be at such a URL, or it cannot be read.
+    """
+    if _are_paths(out):
+        return all_runs(Path(out))
+    from automl_img.mirror.reading import runs_in
+
+    return runs_in(out)
+
+
+def _are_paths(*places: str | Path | None) -> bool:
+    """Whether none can be a URL: what reads those takes long to import."""
+    return not any("://" in str(place) for place in places)
 
 
 def write_report(run: str | Path | None = None, out: str | Path = RUNS) -> Path:
     """Write ``report.html`` and ``report.json`` of a run anew; needs no TensorFlow and no Ray.
 
     Returns:
-        The path of the page.
+        The path of the page; of a run at a URL that of the copy here, and nothing is uploaded.
 
     Raises:
         RunError: there is no such run.

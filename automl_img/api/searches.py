@@ -62,7 +62,7 @@ def reproduce(
     """
     from automl_img.search import reproduce as again
 
-    return again.reproduce(run, Path(out), trial, listener)
+    return again.reproduce(run, out, trial, listener)
 
 
 def plan(data: str | Path | None = None, *, listener: Listener = ignore, **settings: Any) -> Plan:

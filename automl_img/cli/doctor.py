@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from automl_img.cli.options import RUNS, Address, Out
+from automl_img.cli.arguments import RUNS, Address, Out
 from automl_img.cli.output import data, quiet_libraries, say, write_json
 
 if TYPE_CHECKING:

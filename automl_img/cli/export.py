@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from automl_img.cli.options import RUNS, Out, Run
+from automl_img.cli.arguments import RUNS, Out, Run
 from automl_img.cli.output import say
 
 

@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from automl_img.cli.options import RUNS
 from automl_img.cli.output import data, note, plain, say
 from automl_img.cli.search import say_result
-from automl_img.cli.submit import Address, To, hear
+from automl_img.cli.submit import HERE, Address, To, hear
 
 app = typer.Typer(no_args_is_help=True, help="Look after searches that were sent to a cluster.")
 _Id = Annotated[str, typer.Argument(help="The job's name, as jobs list shows it.")]
@@ -65,7 +64,7 @@ def stop(job: _Id, address: Address = None) -> None:
 
 
 @app.command()
-def fetch(job: _Id, address: Address = None, out: To = RUNS) -> None:
+def fetch(job: _Id, address: Address = None, out: To = HERE) -> None:
     """Bring the run of a job that is over to this machine, without checkpoints of its trials."""
     from automl_img import api
 

@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""The options of a search, which several commands take."""
 
 from __future__ import annotations
 
@@ -10,23 +10,11 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from automl_img.cli.arguments import TRIAL, Address
 from automl_img.cli.output import note
 
-Run = Annotated[
-    str | None, typer.Argument(help="A run's folder or name; the newest one if left out.")
-]
-Out = Annotated[Path, typer.Option(help="The folder of all run folders.")]
-RUNS = Path("runs")
 Result = TypeVar("Result")
-_SPACE, _TRIAL, _MODEL, _DATA = "The space", "The trials", "The model", "The data"
-Address = Annotated[
-    str | None,
-    typer.Option(
-        metavar="HOST:PORT",
-        help="A running Ray cluster to use; auto for that of this machine, local for none.",
-        rich_help_panel=_TRIAL,
-    ),
-]
+_SPACE, _MODEL, _DATA = "The space", "The model", "The data"
 
 
 def takes_settings(command: Callable[[dict[str, Any]], Result]) -> Callable[..., Result]:
@@ -82,14 +70,14 @@ def _search_options(
     ] = None,
     sampler: Annotated[
         str | None,
-        typer.Option(help="tpe, random or grid. [default: tpe]", rich_help_panel=_TRIAL),
+        typer.Option(help="tpe, random or grid. [default: tpe]", rich_help_panel=TRIAL),
     ] = None,
     warm_start: Annotated[
         list[str] | None,
         typer.Option(
             metavar="RUN",
             help="Try the best settings of this earlier run first, or of all: auto. Repeatable.",
-            rich_help_panel=_TRIAL,
+            rich_help_panel=TRIAL,
         ),
     ] = None,
     storage: Annotated[
@@ -98,7 +86,7 @@ def _search_options(
             metavar="URL",
             help="Keep the study on a server, as postgresql://user@host/database. "
             "[default: in the run folder]",
-            rich_help_panel=_TRIAL,
+            rich_help_panel=TRIAL,
         ),
     ] = None,
     join: Annotated[
@@ -106,29 +94,29 @@ def _search_options(
         typer.Option(
             metavar="STUDY",
             help="Work on the study that the run of this name began there.",
-            rich_help_panel=_TRIAL,
+            rich_help_panel=TRIAL,
         ),
     ] = None,
     max_epochs: Annotated[
         int | None,
-        typer.Option(help="The most that one trial trains. [default: 30]", rich_help_panel=_TRIAL),
+        typer.Option(help="The most that one trial trains. [default: 30]", rich_help_panel=TRIAL),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(help="Trials at a time. [default: from the machine]", rich_help_panel=_TRIAL),
+        typer.Option(help="Trials at a time. [default: from the machine]", rich_help_panel=TRIAL),
     ] = None,
     gpus_per_trial: Annotated[
         float | None,
         typer.Option(
             help="GPUs of one trial, fractions allowed. [default: 1 if there is one]",
-            rich_help_panel=_TRIAL,
+            rich_help_panel=TRIAL,
         ),
     ] = None,
     address: Address = None,
     class_weights: Annotated[
         str | None,
         typer.Option(
-            help="balanced or none, against imbalance. [default: none]", rich_help_panel=_TRIAL
+            help="balanced or none, against imbalance. [default: none]", rich_help_panel=TRIAL
         ),
     ] = None,
     trial_timeout: Annotated[
@@ -136,7 +124,7 @@ def _search_options(
         typer.Option(
             metavar="TIME",
             help="End a trial that does nothing for so long; 0 waits. [default: 30m]",
-            rich_help_panel=_TRIAL,
+            rich_help_panel=TRIAL,
         ),
     ] = None,
     stop_when_stale: Annotated[
@@ -144,7 +132,7 @@ def _search_options(
         typer.Option(
             "--stop-when-stale",
             help="End the search when a third of the budget brought nothing better.",
-            rich_help_panel=_TRIAL,
+            rich_help_panel=TRIAL,
         ),
     ] = None,
     objective: Annotated[
@@ -184,14 +172,14 @@ def _search_options(
         ),
     ] = None,
     weights_dir: Annotated[
-        str | None, typer.Option(help="Folder with ImageNet weights.", rich_help_panel=_TRIAL)
+        str | None, typer.Option(help="Folder with ImageNet weights.", rich_help_panel=TRIAL)
     ] = None,
     max_disk: Annotated[
         str | None,
         typer.Option(
             metavar="SIZE",
             help="Disk for checkpoints and weights of the trials. [default: 10GB]",
-            rich_help_panel=_TRIAL,
+            rich_help_panel=TRIAL,
         ),
     ] = None,
     feature_cache: Annotated[
@@ -200,7 +188,7 @@ def _search_options(
             metavar="SIZE",
             help="Disk for kept outputs of frozen backbones, as 500MB; 0 keeps none. "
             "[default: 20GB]",
-            rich_help_panel=_TRIAL,
+            rich_help_panel=TRIAL,
         ),
     ] = None,
     image_size: Annotated[
@@ -267,7 +255,10 @@ def _search_options(
         str | None, typer.Option(help="The run's name. [default: data and time]")
     ] = None,
     out: Annotated[
-        str | None, typer.Option(help="The folder of all run folders. [default: runs]")
+        str | None,
+        typer.Option(
+            help="The folder of all run folders, or its URL (s3://, gs://). [default: runs]"
+        ),
     ] = None,
 ) -> None:
     """Declares what may be asked of a search."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from automl_img.cli.options import RUNS, Out
+from automl_img.cli.arguments import RUNS, Out
 from automl_img.cli.output import fail, quiet_libraries, say_row, write_json
 
 

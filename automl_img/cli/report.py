@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from automl_img.cli.options import RUNS, Out, Run
+from automl_img.cli.arguments import RUNS, Out, Run
 from automl_img.cli.output import say
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from automl_img.cli.options import RUNS, Address, Out, Run
+from automl_img.cli.arguments import RUNS, Address, Out, Run
 from automl_img.cli.search import follow
 
 

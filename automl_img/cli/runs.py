@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
-from automl_img.cli.options import RUNS, Out
+from automl_img.cli.arguments import RUNS, Out
 from automl_img.cli.output import data, note
 from automl_img.errors import RunError
 

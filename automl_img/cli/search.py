@@ -51,7 +51,10 @@ def say_result(verdict: Any, run: Any) -> None:
     say(verdict.line)
     if verdict.winner:
         say(f"Winner:  {verdict.winner}")
-    say(f"Report:  {_short(run.report)}")
+    if run.url is not None:
+        say(f"Run:     {run.url}")
+        say(f"Report:  {run.url}/{run.report.name}")
+    say(f"{'Here:   ' if run.url else 'Report: '} {_short(run.report)}")
     if run.model.exists():
         say(f"Model:   {_short(run.model)}")
     if together := run.read_json("ensemble.json"):

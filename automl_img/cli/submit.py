@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command
 
-from automl_img.cli.options import RUNS, takes_settings
+from automl_img.cli.arguments import RUNS
+from automl_img.cli.options import takes_settings
 from automl_img.cli.output import note, plain, say, talk
 from automl_img.cli.search import say_result
 from automl_img.events import Event, Notice
@@ -23,6 +24,7 @@ Address = Annotated[
     ),
 ]
 To = Annotated[Path, typer.Option(metavar="PATH", help="The folder that the run is brought into.")]
+HERE = Path(RUNS)
 # Given the address, starts the job; Typer looks at the types of what it calls.
 _Start = Callable[[str | None], Any]
 
@@ -35,7 +37,7 @@ def submit(
         ),
     ],
     address: Address = None,
-    to: To = RUNS,
+    to: To = HERE,
     no_fetch: Annotated[
         bool, typer.Option("--no-fetch", help="Leave the run on the head when it is done.")
     ] = False,

@@ -10,7 +10,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from automl_img.data.cache import NoRoom, check_space
-from automl_img.data.filesystems import FileSystems, Refused, RemoteFile
+from automl_img.data.failures import Refused
+from automl_img.data.filesystems import FileSystems, RemoteFile
 from automl_img.data.kept import BOUND_NAME, KeptFiles, bound, size_of
 from automl_img.data.urls import shown
 from automl_img.errors import DataError

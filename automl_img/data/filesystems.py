@@ -1,10 +1,8 @@
-"""Files behind URLs, read through fsspec, again where a later attempt may succeed.
-
-What the libraries raise is never shown, as it may hold a signed URL: it is told in words of ours.
-"""
+"""Files behind URLs, read and written through fsspec, again where a later attempt may succeed."""
 
 from __future__ import annotations
 
+import datetime
 import logging
 import os
 from collections.abc import Callable
@@ -13,6 +11,15 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Any, TypeVar
 
+from automl_img.data.failures import (
+    NotThere,
+    OtherSize,
+    Refused,
+    credentials,
+    is_local,
+    judged,
+    refusal,
+)
 from automl_img.data.urls import is_web, scheme_of, shown
 from automl_img.errors import DataError, Unreachable
 from automl_img.files import disk_is_full
@@ -22,31 +29,10 @@ WAITS = (0.5, 2.0, 8.0)
 _PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "https": "aiohttp", "http": "aiohttp"}
 # The first that a server tells; with the size it says whether a file is still the same.
 _SIGNS = ("ETag", "etag", "md5Hash", "Content-MD5", "LastModified", "Last-Modified", "updated")
-_PASSING = (408, 425, 429, 500, 502, 503, 504)
-_NOT_THERE, _FORBIDDEN = (404, 410), (401, 403, 407)
-_WORDS = {
-    "gaierror": "its host was not found",
-    "EndpointConnectionError": "no connection",
-    "ClientPayloadError": "the connection broke off",
-    "ServerDisconnectedError": "the connection broke off",
-    "TimeoutError": "no answer in time",
-    "ReadTimeoutError": "no answer in time",
-}
+_TIMES = ("LastModified", "mtime", "updated")
 _SECONDS_TO_CONNECT, _SECONDS_OF_SILENCE = 30, 60
 
 T = TypeVar("T")
-
-
-class Refused(DataError):
-    """A file is not there or may not be read, and that will not change by itself.
-
-    Attributes:
-        reason: why, for a list of what was left out.
-    """
-
-    def __init__(self, url: str, reason: str, hint: str) -> None:
-        super().__init__(f"{shown(url)} must be there and readable, but {reason}; {hint}")
-        self.reason = reason
 
 
 class Stopped(Exception):
@@ -62,12 +48,15 @@ class RemoteFile:
         name: its path from the folder that was listed, as the server says it: not to be trusted.
         size: in bytes; None where that was not told.
         identity: changes with the content; "" where nothing was told.
+        modified: when it was written, in seconds since 1970 by the clock of its server; None where
+            that was not told.
     """
 
     url: str
     name: str
     size: int | None
     identity: str
+    modified: float | None = None
 
 
 class FileSystems:
@@ -105,6 +94,22 @@ class FileSystems:
             for name, told in sorted(inside, key=lambda each: each[0])
             if told.get("type") == "file" and name and not name.endswith("/")
         ]
+
+    def folders(self, folder: str) -> list[str]:
+        """The names of the folders right below ``folder``, as the server says them; none where it
+        is not there.
+
+        Raises:
+            DataError: see ``file``.
+        """
+        root = _path(folder).rstrip("/")
+        try:
+            found = self._tried(folder, lambda client: client.ls(root, detail=True))
+        except NotThere:
+            return []
+        inside = [each for each in found if each.get("type") == "directory"]
+        names = (str(each["name"]).rstrip("/").removeprefix(root + "/") for each in inside)
+        return sorted(name for name in names if name)
 
     def download(self, file: RemoteFile, target: Path, told: Callable[[int], None]) -> None:
         """Write the content of ``file`` to ``target``.
@@ -146,7 +151,32 @@ class FileSystems:
 
         return self._tried(file.url, get)
 
-    def _tried(self, url: str, ask: Callable[[Any], T]) -> T:
+    def upload(self, source: Path, url: str) -> None:
+        """Write the content of the file ``source`` to ``url``, whole or not at all.
+
+        Raises:
+            Refused: it may not be written, or there is no such bucket.
+            DataError: no attempt succeeded, or a package is missing.
+            OSError: ``source`` cannot be read.
+        """
+        self._tried(url, lambda client: client.put_file(str(source), _path(url)), "writable")
+
+    def write(self, content: bytes, url: str) -> None:
+        """Write a small file to ``url``; see ``upload``."""
+        self._tried(url, lambda client: client.pipe_file(_path(url), content), "writable")
+
+    def remove(self, url: str) -> None:
+        """Delete the file ``url``, where it is there.
+
+        Raises:
+            DataError: see ``upload``.
+        """
+        try:
+            self._tried(url, lambda client: client.rm_file(_path(url)), "writable")
+        except NotThere:
+            return
+
+    def _tried(self, url: str, ask: Callable[[Any], T], rule: str = "there and readable") -> T:
         client, scheme = self._client(url), scheme_of(url)
         # What reads gs:// goes on trying for a minute by itself.
         waits = () if scheme == "gs" else WAITS
@@ -156,17 +186,13 @@ class FileSystems:
             except (DataError, Stopped):
                 raise
             except Exception as error:
-                if disk_is_full(error) or _is_local(error):
+                if disk_is_full(error) or is_local(error):
                     raise
-                reason, hint = _judged(error, scheme)
-                if hint:
-                    raise Refused(url, reason, hint) from None
+                if refused := refusal(url, error, scheme, rule):
+                    raise refused from None
                 if wait is None:
-                    attempts = f"{len(waits) + 1} attempts" if waits else "a minute of attempts"
-                    raise Unreachable(
-                        f"{shown(url)} must be readable, but {attempts} failed ({reason}); try "
-                        "again later, what was fetched is kept"
-                    ) from None
+                    reason, _ = judged(error, scheme)
+                    raise _unreachable(url, len(waits) + 1, reason, rule) from None
             if self.stop.wait(wait):
                 raise Stopped
         raise AssertionError
@@ -179,20 +205,26 @@ class FileSystems:
             return self._clients[scheme]
 
 
-class _OtherSize(Exception):
-    pass
+def _unreachable(url: str, attempts: int, reason: str, rule: str) -> Unreachable:
+    tried = f"{attempts} attempts" if attempts > 1 else "a minute of attempts"
+    kept = "" if rule == "writable" else ", what was fetched is kept"
+    rule = rule.rpartition(" ")[2]
+    return Unreachable(
+        f"{shown(url)} must be {rule}, but {tried} failed ({reason}); try again later{kept}"
+    )
 
 
 def _check_size(file: RemoteFile, size: int) -> None:
     if file.size is not None and size != file.size:
-        raise _OtherSize(f"{size:,} of {file.size:,} bytes came")
+        raise OtherSize(f"{size:,} of {file.size:,} bytes came")
 
 
 def _opened(url: str, scheme: str) -> Any:
     try:
         import fsspec
 
-        options: dict[str, Any] = {}
+        # What was listed before may have changed since.
+        options: dict[str, Any] = {"use_listings_cache": False}
         if is_web(url):
             import aiohttp
 
@@ -200,14 +232,18 @@ def _opened(url: str, scheme: str) -> Any:
             timeout = aiohttp.ClientTimeout(
                 total=None, sock_connect=_SECONDS_TO_CONNECT, sock_read=_SECONDS_OF_SILENCE
             )
-            options = {"client_kwargs": {"timeout": timeout, "trust_env": True}}
+            options["client_kwargs"] = {"timeout": timeout, "trust_env": True}
         elif scheme == "s3":
-            options = {"config_kwargs": {"retries": {"mode": "standard", "total_max_attempts": 2}}}
+            options["config_kwargs"] = {
+                "retries": {"mode": "standard", "total_max_attempts": 2},
+                "connect_timeout": _SECONDS_TO_CONNECT,
+                "read_timeout": _SECONDS_OF_SILENCE,
+            }
         elif scheme == "gs":
             # Else gcsfs asks another service of what kind a bucket is, for each file and over gRPC:
             # for a minute each where only HTTP is answered, as by emulators and through proxies.
             os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-        # Kept clients would remember old listings, and credentials that have changed since.
+        # Kept clients would remember credentials that have changed since.
         client = fsspec.filesystem(scheme, skip_instance_cache=True, **options)
     except ImportError:
         raise DataError(
@@ -215,8 +251,8 @@ def _opened(url: str, scheme: str) -> Any:
             "pip install 'automl-img[remote]'"
         ) from None
     except Exception as error:
-        reason, hint = _judged(error, scheme)
-        raise Refused(url, reason, hint or _credentials(scheme)) from None
+        reason, hint = judged(error, scheme)
+        raise Refused(url, reason, hint or credentials(scheme)) from None
     # What they log of a failure has tracebacks and may have signed URLs; it is told all the same.
     for name in ("fsspec", "gcsfs", "s3fs"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -236,58 +272,17 @@ def _told(url: str, name: str, told: dict[str, Any]) -> RemoteFile:
     size = told.get("size")
     signs = [f"{key} {told[key]}" for key in _SIGNS if told.get(key)][:1]
     signs += [] if size is None else [f"size {size}"]
-    return RemoteFile(url, name, size, ", ".join(signs))
+    return RemoteFile(url, name, size, ", ".join(signs), _time(told))
 
 
-def _is_local(error: BaseException) -> bool:
-    """Whether it names a file of this machine; those of servers are named by URL or not at all."""
-    return isinstance(error, OSError) and os.path.isabs(str(error.filename or ""))
-
-
-def _judged(error: BaseException, scheme: str) -> tuple[str, str]:
-    """What went wrong, and what to do about it; "" where a later attempt may succeed."""
-    chain = [error]
-    while chain[-1].__cause__ is not None:
-        chain.append(chain[-1].__cause__)
-    root, names = chain[-1], [type(each).__name__ for each in chain]
-    # Before any status: aiohttp gives one to its own error where a connection breaks off.
-    if known := [_WORDS[name] for name in names if name in _WORDS]:
-        return known[0], ""
-    status = next(filter(None, map(_status, chain)), None)
-    if "Credential" in type(root).__name__:
-        return "no credentials were found", _credentials(scheme)
-    if status in _NOT_THERE or (status is None and isinstance(root, FileNotFoundError)):
-        return "no such file", "look for a mistake in its name"
-    # What reads gs:// tells of a refusal by its words alone.
-    forbidden = isinstance(root, PermissionError) or str(root).startswith("Forbidden: ")
-    if status in _FORBIDDEN or (status is None and forbidden):
-        return "access was refused", _credentials(scheme)
-    if status is not None:
-        lasting = "look for a mistake in its name" if status not in _PASSING else ""
-        return f"the server answered {status}", lasting
-    if isinstance(root, (ValueError, TypeError)) or type(root).__name__ == "ParamValidationError":
-        return f"its name is not valid ({type(root).__name__})", "mend it"
-    if isinstance(root, _OtherSize):
-        return str(root), ""
-    if isinstance(root, OSError) and root.errno and root.errno > 0:
-        return os.strerror(root.errno).lower(), ""
-    return type(root).__name__, ""
-
-
-def _status(error: BaseException) -> int | None:
-    """The status of HTTP that an error of aiohttp, gcsfs or botocore tells."""
-    response = getattr(error, "response", None)
-    told = response.get("ResponseMetadata", {}) if isinstance(response, dict) else {}
-    named = getattr(error, "status", None) or getattr(error, "code", None)
-    for value in (named, told.get("HTTPStatusCode")):
-        if isinstance(value, (int, str)) and str(value).isdecimal() and int(value) >= 400:
-            return int(value)
+def _time(told: dict[str, Any]) -> float | None:
+    for value in (told[key] for key in _TIMES if told.get(key)):
+        if isinstance(value, datetime.datetime):
+            return value.timestamp()
+        if isinstance(value, (int, float)):
+            return float(value)
+        try:
+            return datetime.datetime.fromisoformat(str(value)).timestamp()
+        except ValueError:
+            continue
     return None
-
-
-def _credentials(scheme: str) -> str:
-    where = {
-        "s3": "from the environment or ~/.aws, as for boto3",
-        "gs": "from the environment, as for gcloud",
-    }
-    return f"credentials come {where.get(scheme, 'from ~/.netrc')}"

@@ -141,7 +141,7 @@ def fetch_again(path: str | Path) -> bytes | None:
     origin = _origin_of(Path(path))
     if origin is None:
         return None
-    from automl_img.data.filesystems import Refused
+    from automl_img.data.failures import Refused
 
     try:
         return _server().content(origin)

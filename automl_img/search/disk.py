@@ -65,9 +65,12 @@ def check_room(out: Path, needed: int) -> None:
     """
     free = free_bytes(out)
     if free < needed:
+        # There is the copy of a run at a URL.
+        copied = out.absolute().is_relative_to(cache_root())
+        other = "set AUTOML_IMG_CACHE to another disk" if copied else "choose another --out"
         raise RunError(
             f"a run like this needs about {_megabytes(needed)} of free disk, but there are "
-            f"{_megabytes(free)} left for {out}; make room, or choose another --out"
+            f"{_megabytes(free)} left for {out}; make room, or {other}"
         )
 
 
@@ -95,7 +98,7 @@ def _disk_full(run: Run, needed: int) -> RunError:
     return RunError(
         f"the disk of {where} is full, and the run needs about "
         f"{_megabytes(missing_bytes(run, needed))} more; make room, "
-        f"then automl-img resume {run.name} goes on: nothing that was trained is lost"
+        f"then automl-img resume {run.known_as} goes on: nothing that was trained is lost"
     )
 
 

@@ -159,7 +159,7 @@ def run_trials(
         if failures > _MOST_RESTARTS:
             raise SearchError(
                 f"{why}, {failures} times; what was trained is kept, and automl-img resume "
-                f"{run.name} goes on"
+                f"{run.known_as} goes on"
             )
         listener(Notice(f"{why}; it is started again"))
 

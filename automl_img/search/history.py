@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from automl_img.errors import AutomlImgError, RunError
+from automl_img.errors import AutomlImgError, DataError, RunError
 from automl_img.events import Listener, Notice, ignore
-from automl_img.runs import Run, all_runs, find_run
+from automl_img.mirror.reading import read_run, runs_in
+from automl_img.runs import Run
 from automl_img.search.rungs import ladder_of
 from automl_img.settings import SearchSettings
 from automl_img.space.dimensions import Choice, Dimension, SearchSpace
@@ -35,12 +36,12 @@ _UNREADABLE = (
 )
 
 
-def resolve(names: Sequence[str], out: Path) -> list[Run]:
+def resolve(names: Sequence[str], out: str) -> list[Run]:
     """The runs that ``--warm-start`` names, each once.
 
     Args:
-        names: run folders, names of runs in ``out``, or "auto" for all in ``out`` that finished,
-            the newest first; there may be none yet.
+        names: run folders or URLs, names of runs in ``out``, or "auto" for all in ``out`` that
+            finished, the newest first; there may be none yet.
 
     Raises:
         RunError: a run that was named is not there.
@@ -48,10 +49,10 @@ def resolve(names: Sequence[str], out: Path) -> list[Run]:
     found: dict[Path, Run] = {}
     for name in names:
         if name == AUTO:
-            runs = [run for run in all_runs(out) if run.info.get("status") == "finished"]
+            runs = [run for run in runs_in(out) if run.info.get("status") == "finished"]
         else:
             try:
-                runs = [find_run(name, out)]
+                runs = [read_run(name, out)]
             except RunError as error:
                 raise RunError(f"--warm-start must name runs or be auto, but {error}") from None
         found |= {run.path.resolve(): run for run in runs if run.path.resolve() not in found}
@@ -70,14 +71,19 @@ def warm_points(
         RunError: as ``run`` begins, one of them is not there.
     """
     try:
-        runs = resolve(settings.warm_start, Path(settings.out))
-    except RunError:
+        runs = resolve(settings.warm_start, settings.out)
+    except (RunError, DataError):
         if not goes_on:
             raise
         # They were there as the run began, which has kept their points since.
         return []
-    others = [other for other in runs if other.path != run.path]
+    others = [other for other in runs if _place(other) != _place(run)]
     return best_of_runs(others, run.info["data"], space, _MOST_WARM, listener)
+
+
+def _place(run: Run) -> str:
+    """What tells runs apart: there may be several copies of what is at a URL."""
+    return run.url or str(run.path)
 
 
 def facts_of(data: dict[str, Any]) -> DataFacts:

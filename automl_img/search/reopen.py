@@ -66,15 +66,20 @@ def check_unfinished(run: Run, settings: SearchSettings) -> None:
         RunError: ``run`` has come to its end, and its budget is not larger now. One that was given
             up, as its trials failed or did not fit, has not.
     """
-    info = run.info
-    before = check(info["settings"]).allowed
-    # The report comes last, and only then all is done.
-    reported = run.report.exists() and run.report.stat().st_mtime >= (info.get("finished") or 0)
-    whole = info.get("status") == "finished" and not info.get("given_up")
-    if whole and reported and settings.allowed == before:
+    before = check(run.info["settings"]).allowed
+    if has_ended(run, settings):
         raise RunError(
             f"the run {run.name} has come to its end; give it more with --budget: +{_share(before)}"
         )
+
+
+def has_ended(run: Run, settings: SearchSettings) -> bool:
+    """Whether nothing of ``run`` is left to do with a budget as in ``settings``."""
+    info = run.info
+    # The report comes last, and only then all is done.
+    reported = run.report.exists() and run.report.stat().st_mtime >= (info.get("finished") or 0)
+    whole = info.get("status") == "finished" and not info.get("given_up")
+    return whole and reported and settings.allowed == check(info["settings"]).allowed
 
 
 def space_of(run: Run, settings: SearchSettings) -> SearchSpace:
@@ -99,7 +104,7 @@ def space_of(run: Run, settings: SearchSettings) -> SearchSpace:
     if describe_space(space) != run.info["search"].get("dimensions"):
         raise RunError(
             f"the space of a run stays as it is, but {path} was changed since the run "
-            f"{run.name} began; put it back, or search it anew with --warm-start {run.name}"
+            f"{run.name} began; put it back, or search it anew with --warm-start {run.known_as}"
         )
     return space
 
@@ -116,7 +121,8 @@ def check_data(run: Run, prepared: Prepared) -> None:
     changes = [f"{before['splits'].get(part)} -> {count} {part}" for part, count in counts.items()]
     raise RunError(
         f"the data of a run stay as they are, but they were changed since the run {run.name} began "
-        f"({', '.join(changes)}); put them back, or search them anew with --warm-start {run.name}"
+        f"({', '.join(changes)}); put them back, or search them anew with "
+        f"--warm-start {run.known_as}"
     )
 
 

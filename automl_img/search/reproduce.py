@@ -11,8 +11,9 @@ from tempfile import TemporaryDirectory
 from automl_img.data.prepare import prepare
 from automl_img.errors import RunError
 from automl_img.events import Listener, Phase
+from automl_img.mirror.reading import read_run
 from automl_img.models.weights import weights_of_space
-from automl_img.runs import Run, find_run, refuse_links
+from automl_img.runs import Run, refuse_links
 from automl_img.search.measuring import Measuring
 from automl_img.search.reopen import check_data, settings_of, space_of
 from automl_img.search.resources import Resources, machine_of, share
@@ -77,13 +78,13 @@ class Reproduction:
 
 
 def reproduce(
-    run: str | Path | None, out: Path, number: int | None, listener: Listener
+    run: str | Path | None, out: str | Path, number: int | None, listener: Listener
 ) -> Reproduction:
     """Train a trial of a run again, in a process like the worker that trained it, for as many
     epochs as it had, at their learning rates; nothing is written to the run.
 
     Args:
-        run: a folder, or the name of a run in ``out``; the newest one for None.
+        run: a folder or a URL, or the name of a run in ``out``; the newest one for None.
         number: of the trial; None takes the winner's, or without a winner the best one.
 
     Raises:
@@ -93,7 +94,7 @@ def reproduce(
         SettingsError: it needs GPUs that are not here.
         DataError, WeightsError: see ``automl_img.search.study.search``.
     """
-    found = find_run(run, out)
+    found = read_run(run, out)
     refuse_links(found)
     record = _record(found, number)
     settings = settings_of(found, None, None)

@@ -9,21 +9,21 @@ from typing import Any
 
 from automl_img.data.prepare import prepare
 from automl_img.events import Listener, Notice, ignore
-from automl_img.files import sweep
 from automl_img.models.hyperparameters import declared
 from automl_img.models.imbalance import refuse_for_several_classes
 from automl_img.models.weights import weights_of_space
-from automl_img.runs import RAY, Run, check_free, create_run, find_run, refuse_links, remove_folders
+from automl_img.runs import Run
 from automl_img.search.cluster import refuse_streams, resources_of
 from automl_img.search.disk import check_room, missing_bytes, needed_bytes, telling_of_full_disks
 from automl_img.search.earlier import Earlier, earlier_of
 from automl_img.search.history import resolve
 from automl_img.search.inputs import run_info
-from automl_img.search.lock import only_driver
 from automl_img.search.objective import decided
+from automl_img.search.out import open_out
 from automl_img.search.reopen import (
     check_data,
     check_unfinished,
+    has_ended,
     settings_of,
     space_of,
     tell_torn,
@@ -59,13 +59,14 @@ def search(
 
     Returns:
         The run: ``run.read_json("test.json")`` has the scores, ``run.report`` and ``run.model`` are
-        the files.
+        the files; where the run is at a URL, those of the copy here.
 
     Raises:
         SettingsError: what was asked for cannot be done.
         DataError: the images cannot be used.
         WeightsError: pretrained weights cannot be had.
-        RunError: the run's name is taken.
+        RunError: the run's name is taken, or its URL cannot be written; at the end, that not all of
+            the run could be uploaded, or that another machine goes on with it.
         SearchError: no trial was usable, or the server of its study went away.
         ExportError: the export does not predict as the trained model does; the rest is kept.
         KeyboardInterrupt: stopped at once; finished trials are in the run folder.
@@ -76,9 +77,9 @@ def search(
     space = build_space(
         asked.space, read_preset(find_preset(asked.space)), declared(), asked.search, asked.fixed
     )
-    if asked.name is not None:
-        check_free(Path(asked.out), asked.name)
-    resolve(asked.warm_start, Path(asked.out))
+    out = open_out(asked.out)
+    out.check(asked.name)
+    resolve(asked.warm_start, asked.out)
     check_server(asked)
     resources = resources_of(asked)
     weights = weights_of_space(space, asked.weights_dir)
@@ -91,17 +92,23 @@ def search(
         listener(Notice("--space pretrained usually beats the space cnn on photos of this size"))
     check_shared(asked, space, prepared)
     needed = needed_bytes(asked, prepared, weights, resources)
-    check_room(Path(asked.out), needed)
+    check_room(out.folder, needed)
     started = time.time()
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(started))
     name = asked.name or f"{prepared.name}-{stamp}"
     info = run_info(asked, space, resources, prepared, name, started)
-    run = create_run(Path(asked.out), name, info)
-    with only_driver(run), telling_of_full_disks(run, needed):
-        session = Session(
-            asked, space, resources, prepared, weights, listener, began, run, Earlier()
-        )
-        return session.run_to_the_end()
+    with out.begin(name, info, listener) as driven, telling_of_full_disks(driven.run, needed):
+        return Session(
+            asked,
+            space,
+            resources,
+            prepared,
+            weights,
+            driven.listener,
+            began,
+            driven.run,
+            Earlier(),
+        ).run_to_the_end()
 
 
 def resume(
@@ -117,7 +124,8 @@ def resume(
     running go on from their last checkpoint, and of the end only what is missing is done.
 
     Args:
-        run: a folder, or the name of a run in ``out``; the newest one for None.
+        run: a folder or a URL, or the name of a run in ``out``; the newest one for None.
+        out: a folder or a URL.
         budget: a larger one, or with a ``+`` what is added: "80", "+30", "+1h"; None leaves it.
         workers: trials at a time from now on; None leaves what was asked for.
         address: of the Ray cluster to train on from now on, "local" for this machine alone; None
@@ -129,18 +137,19 @@ def resume(
 
     Raises:
         RunError: there is no such run, another process searches it, it has come to its end, its
-            data or its space are not what they were, or a file of it is damaged.
+            data or its space are not what they were, or a file of it is damaged; see ``search``
+            for those of a URL.
         SettingsError: the budget is smaller, or counts something else.
         DataError, WeightsError, SearchError, ExportError, KeyboardInterrupt: see ``search``.
     """
     began = time.monotonic()
     _prepare_environment()
-    found = find_run(run, Path(out))
-    refuse_links(found)
-    with only_driver(found):
-        sweep(found.path)
-        remove_folders([found.path / RAY])
+    with open_out(out, run).go_on(run, listener) as driven:
+        found, listener = driven.run, driven.listener
         asked = settings_of(found, budget, workers, address)
+        if driven.behind and has_ended(found, asked):
+            # Its upload was what was missing.
+            return found
         check_unfinished(found, asked)
         check_server_again(found, asked)
         space = space_of(found, asked)

@@ -9,31 +9,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from automl_img.data import filesystems
-from tests.data.servers import (
-    KEYS,
-    Bucket,
-    GoogleBucket,
-    Site,
-    google_server,
-    s3_server,
-    web_server,
-)
-
-
-@pytest.fixture(scope="session")
-def s3_address() -> Iterator[str]:
-    with s3_server() as address:
-        yield address
-
-
-@pytest.fixture
-def bucket(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    """An empty bucket that the environment has the keys of."""
-    for name, value in {**KEYS, "AWS_ENDPOINT_URL": s3_address}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    return Bucket(s3_address, f"test-{uuid.uuid4().hex}")
+from tests.data.servers import GoogleBucket, Site, google_server, web_server
 
 
 @pytest.fixture
@@ -61,9 +37,3 @@ def catalogue_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Apart, as a program that uses TensorFlow makes a process slow to fork and large.
     subprocess.run([sys.executable, "-m", "tests.data.catalogue", folder], check=True)
     return folder
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Attempts follow each other without a wait."""
-    monkeypatch.setattr(filesystems, "WAITS", (0.0, 0.0, 0.0))

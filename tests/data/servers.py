@@ -4,6 +4,7 @@ Google's storage does, and one of files."""
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 import urllib.request
@@ -34,6 +35,69 @@ def s3_server() -> Iterator[str]:
         server.stop()
 
 
+class Gate:
+    """The way to a server, which may be closed: then whoever comes is sent away.
+
+    Attributes:
+        address: of the gate, as of a server.
+    """
+
+    def __init__(self, server: str) -> None:
+        parts = urlsplit(server)
+        self._server = parts.hostname, parts.port
+        self._open = threading.Event()
+        self._open.set()
+        self._lock = threading.Lock()
+        self._connections: set[socket.socket] = set()
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        """Let nobody through, and cut off who is."""
+        self._open.clear()
+        with self._lock:
+            for connection in self._connections:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    def open(self) -> None:
+        self._open.set()
+
+    def end(self) -> None:
+        self.close()
+        # Wakes the thread that waits for connections.
+        with suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listening.accept()
+            except OSError:
+                return
+            if not self._open.is_set():
+                client.close()
+                continue
+            server = socket.create_connection(self._server)
+            with self._lock:
+                self._connections |= {client, server}
+            for pair in ((client, server), (server, client)):
+                threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while piece := source.recv(_PIECE):
+                target.sendall(piece)
+        with self._lock:
+            self._connections.discard(source)
+        for each in (source, target):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        source.close()
+
+
 class Bucket:
     """A bucket of its own, and what was asked of it."""
 
@@ -60,6 +124,22 @@ class Bucket:
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 self.put(f"{prefix}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+
+    def get(self, key: str) -> bytes:
+        content: bytes = self._client.get_object(Bucket=self.name, Key=key)["Body"].read()
+        return content
+
+    def keys(self, prefix: str = "") -> list[str]:
+        pages = self._client.get_paginator("list_objects_v2")
+        found = pages.paginate(Bucket=self.name, Prefix=prefix)
+        return [each["Key"] for page in found for each in page.get("Contents", ())]
+
+    def copy_to(self, folder: Path, prefix: str) -> None:
+        """All files below ``prefix``, as they are now."""
+        for key in self.keys(f"{prefix}/"):
+            target = folder / key.removeprefix(f"{prefix}/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(self.get(key))
 
     def url(self, key: str = "") -> str:
         return f"s3://{self.name}/{key}"

@@ -20,10 +20,17 @@ PLENTY = str(10**15)
 
 
 def small_search(
-    data: Path | str, out: Path, listener: Callable[[Event], None] | None = None, **more: object
+    data: Path | str,
+    out: Path | str,
+    listener: Callable[[Event], None] | None = None,
+    **more: object,
 ) -> Run:
-    """Search tiny networks; the settings are those of a quick search unless ``more`` has others."""
-    space = out.parent / "tiny.yaml"
+    """Search tiny networks; the settings are those of a quick search unless ``more`` has others.
+
+    Args:
+        out: a folder, or a URL; then the space is written beside the data.
+    """
+    space = (out if isinstance(out, Path) else Path(data)).parent / "tiny.yaml"
     space.write_text("fix:\n  backbone: cnn\n")
     settings = {"search": WIDE, "fix": TINY, "budget": 3, "max_epochs": 3, "workers": 1, **more}
     settings["space"] = str(space)
