@@ -42,7 +42,7 @@ class Arm:
 
     def __init__(
         self,
-        storage: optuna.storages.RDBStorage,
+        storage: optuna.storages.BaseStorage,
         name: str,
         space: SearchSpace,
         kind: str,

@@ -15,7 +15,7 @@ from automl_img.objectives import OBJECTIVES, Limits, Objective
 from automl_img.plugins import leaves
 from automl_img.search.arm import INFEASIBLE, NOT_STARTED, OUT_OF_MEMORY, Arm, suggest
 from automl_img.search.race import Race
-from automl_img.search.storage import open_storage
+from automl_img.search.storage import OneWriter
 from automl_img.space.dimensions import Choice, SearchSpace
 from automl_img.trials import EpochResult, Origin, Params, TrialRecord, TrialState
 
@@ -73,7 +73,7 @@ class Sampler:
         """
         self.space = space
         self.seed = seed
-        self._storage = open_storage(path)
+        self._storage = OneWriter(path)
         spaces = {_ONLY: space}
         if kind == "tpe" and len(objectives) == 1:
             spaces = racing(space) or spaces
@@ -186,9 +186,8 @@ class Sampler:
         self._race.ended(family, record.best.quality[0] if usable and record.best else 0.0)
 
     def close(self) -> None:
-        """Let go of the file: with the last connection SQLite folds its log into ``study.db``."""
-        self._storage.remove_session()
-        self._storage.engine.dispose()
+        """Let go of the file."""
+        self._storage.close()
 
 
 def not_started(suggestion: Suggestion) -> TrialRecord:

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import optuna
+from optuna.distributions import BaseDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
 
 from automl_img.errors import RunError
 from automl_img.files import disk_is_full
@@ -57,8 +60,100 @@ def open_storage(path: Path) -> optuna.storages.RDBStorage:
     return optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": options})
 
 
+class OneWriter(optuna.storages.InMemoryStorage):
+    """The studies of a file that this process alone writes, which it therefore reads but once.
+
+    Optuna reads every trial that runs from its database again, for each hyperparameter that it
+    suggests and each trial that it is told of: with 64 of them nine tenths of what a suggestion
+    cost (docs/scale.md). Here it reads from memory, and whatever it writes goes to the file first.
+    A new trial goes there whole, in one transaction, as soon as it has an attribute or has ended;
+    one that was asked for and has neither by then is nobody's.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """
+        Raises:
+            RunError: the file is no database.
+        """
+        super().__init__()
+        self._file = open_storage(path)
+        # Of studies and trials: their ids in the file, by those in memory.
+        self._studies_in_file: dict[int, int] = {}
+        self._trials_in_file: dict[int, int] = {}
+        # Trials that are not in the file yet, in the order of their numbers, each with its study.
+        self._new: dict[int, int] = {}
+        for study in self._file.get_all_studies():
+            own = super().create_new_study(study.directions, study.study_name)
+            self._studies_in_file[own] = study._study_id
+            for trial in self._file.get_all_trials(study._study_id, deepcopy=False):
+                self._trials_in_file[super().create_new_trial(own, trial)] = trial._trial_id
+
+    def close(self) -> None:
+        """Let go of the file: with the last connection SQLite folds its log into it."""
+        self._file.remove_session()
+        self._file.engine.dispose()
+
+    def create_new_study(
+        self, directions: Sequence[StudyDirection], study_name: str | None = None
+    ) -> int:
+        own = super().create_new_study(directions, study_name)
+        self._studies_in_file[own] = self._file.create_new_study(directions, study_name)
+        return own
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        own = super().create_new_trial(study_id, template_trial)
+        self._new[own] = study_id
+        return own
+
+    def set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+    ) -> None:
+        if in_file := self._trials_in_file.get(trial_id):
+            self._file.set_trial_param(in_file, param_name, param_value_internal, distribution)
+        super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        if in_file := self._trials_in_file.get(trial_id):
+            self._file.set_trial_system_attr(in_file, key, value)
+        super().set_trial_system_attr(trial_id, key, value)
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        if in_file := self._trials_in_file.get(trial_id):
+            self._file.set_trial_user_attr(in_file, key, value)
+        super().set_trial_user_attr(trial_id, key, value)
+        self._keep_new()
+
+    def set_trial_intermediate_value(
+        self, trial_id: int, step: int, intermediate_value: float
+    ) -> None:
+        self._keep_new()
+        in_file = self._trials_in_file[trial_id]
+        self._file.set_trial_intermediate_value(in_file, step, intermediate_value)
+        super().set_trial_intermediate_value(trial_id, step, intermediate_value)
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        if state.is_finished():
+            self._keep_new()
+        if in_file := self._trials_in_file.get(trial_id):
+            self._file.set_trial_state_values(in_file, state, values)
+        return super().set_trial_state_values(trial_id, state, values)
+
+    def _keep_new(self) -> None:
+        """Write the trials that the file does not have; in order, as that gives their numbers."""
+        for own, study_id in list(self._new.items()):
+            in_file = self._studies_in_file[study_id]
+            self._trials_in_file[own] = self._file.create_new_trial(in_file, self.get_trial(own))
+            del self._new[own]
+
+
 def study_in(
-    storage: optuna.storages.RDBStorage, name: str, directions: Sequence[Direction]
+    storage: optuna.storages.BaseStorage, name: str, directions: Sequence[Direction]
 ) -> optuna.Study:
     """The study ``name``; created, with a direction for each objective, where there is none."""
     return optuna.create_study(
