@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,6 +30,8 @@ _OBJECT_STORE_BYTES = 150_000_000
 _MOST_FAILURES = 2
 # How often another Tuner goes on where one has ended early.
 _MOST_RESTARTS = 3
+# What a worker runs; see ``automl_img.search.worker.run_trial``.
+Trainable = Callable[[dict[str, Any]], None]
 
 
 class _Searcher(Searcher):  # type: ignore[misc]
@@ -110,11 +112,20 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
         return {}
 
 
-def run_trials(conductor: Conductor, run: Run, resources: Resources, listener: Listener) -> None:
+def run_trials(
+    conductor: Conductor,
+    run: Run,
+    resources: Resources,
+    listener: Listener,
+    trainable: Trainable = run_trial,
+) -> None:
     """Run trials until the conductor has none left; their records are on disk when this returns.
 
     What wants the machine for itself comes last, in a process of its own. Where Ray Tune ends
     early, another Tuner goes on with the same trials, three times at the most.
+
+    Args:
+        trainable: another one trains nothing, so that the driver alone is measured.
 
     Raises:
         SearchError: it ended early once more.
@@ -123,7 +134,7 @@ def run_trials(conductor: Conductor, run: Run, resources: Resources, listener: L
     failures = 0
     while not conductor.over:
         alone = conductor.alone
-        error = _run(conductor, run, resources, alone)
+        error = _run(conductor, run, resources, alone, trainable)
         if error is None and (conductor.over or conductor.alone is not alone):
             continue
         failures += 1
@@ -137,7 +148,9 @@ def run_trials(conductor: Conductor, run: Run, resources: Resources, listener: L
         listener(Notice(f"{why}; it is started again"))
 
 
-def _run(conductor: Conductor, run: Run, resources: Resources, alone: bool) -> str | None:
+def _run(
+    conductor: Conductor, run: Run, resources: Resources, alone: bool, trainable: Trainable
+) -> str | None:
     """Run trials until none is left that wants such a share of the machine.
 
     Returns:
@@ -151,7 +164,7 @@ def _run(conductor: Conductor, run: Run, resources: Resources, alone: bool) -> s
     threads = resources.threads * resources.workers if alone else resources.threads
     searcher = _Searcher(conductor, alone, threads)
     tuner = tune.Tuner(
-        tune.with_resources(run_trial, {"cpu": threads, "gpu": resources.gpus_per_trial}),
+        tune.with_resources(trainable, {"cpu": threads, "gpu": resources.gpus_per_trial}),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=_Scheduler(conductor),
