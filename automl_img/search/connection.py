@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,21 +26,40 @@ _OBJECT_STORE_BYTES = 150_000_000
 _SAME_NODES = 5.0
 
 
-def room_of(resources: Resources) -> Callable[[], int]:
-    """For how many trials at a time there is room: on a cluster what its nodes have by now."""
-    if resources.address is None:
-        return lambda: resources.workers
-    looked, found = -math.inf, 0
+class Nodes:
+    """What trials may have by now: of this machine always the same, of a cluster what its nodes
+    give away, which come and go."""
 
-    def room() -> int:
-        nonlocal looked, found
-        if time.monotonic() - looked > _SAME_NODES:
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._looked, self._sizes = -math.inf, [(resources.threads_alone, resources.gpus)]
+
+    @property
+    def room(self) -> int:
+        """For how many trials at a time there is room."""
+        if self._resources.address is None:
+            return self._resources.workers
+        return self._resources.room_on(self._now())
+
+    def threads(self, alone: bool) -> int:
+        """CPU threads of a trial, as far as a node has them.
+
+        Args:
+            alone: whether it has a node for itself.
+        """
+        wanted = self._resources.threads_alone if alone else self._resources.threads
+        if self._resources.address is None:
+            return wanted
+        with_gpu = math.ceil(self._resources.gpus_per_trial)
+        able = [cores for cores, gpus in self._now() if gpus >= with_gpu]
+        return max(1, min(wanted, max(able, default=wanted)))
+
+    def _now(self) -> list[tuple[int, int]]:
+        if time.monotonic() - self._looked > _SAME_NODES:
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-            sizes = [(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in nodes]
-            looked, found = time.monotonic(), resources.room_on(sizes)
-        return found
-
-    return room
+            self._sizes = [(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in nodes]
+            self._looked = time.monotonic()
+        return self._sizes
 
 
 @contextmanager

@@ -5,6 +5,7 @@ The study and ``trials.jsonl`` hold the search; a new Tuner on the same study go
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,7 @@ from automl_img.events import Listener, Notice
 from automl_img.files import disk_is_full
 from automl_img.runs import RAY, Run, remove_folders
 from automl_img.search.conductor import Conductor
-from automl_img.search.connection import room_of
+from automl_img.search.connection import Nodes
 from automl_img.search.resources import Resources
 from automl_img.search.shipping import Shipping
 from automl_img.search.worker import run_trial
@@ -27,8 +28,12 @@ from automl_img.search.worker import run_trial
 _MOST_FAILURES = 2
 # The same on a cluster, where a node may be taken away, and the next one too.
 _MOST_FAILURES_OF_NODES = 5
+# Seconds for which a node that was lost may come back, before trials ask for less.
+_PATIENCE = 60.0
 # How often another Tuner goes on where one has ended early.
 _MOST_RESTARTS = 3
+# What a worker runs; see ``automl_img.search.worker.run_trial``.
+Trainable = Callable[[dict[str, Any]], None]
 
 
 class _Searcher(Searcher):  # type: ignore[misc]
@@ -43,21 +48,21 @@ class _Searcher(Searcher):  # type: ignore[misc]
         conductor: Conductor,
         alone: bool,
         threads: int,
-        room: Callable[[], int],
+        nodes: Nodes,
         shipping: Shipping | None,
     ) -> None:
         """
         Args:
             alone: whether trials have a whole machine; what wants another share is left.
             threads: of each.
-            room: for how many trials at a time there is room.
+            nodes: say for how many trials there is room.
             shipping: how trials on other nodes come to their files.
         """
         super().__init__(metric="epoch", mode="max")
         self._conductor = conductor
         self._alone = alone
         self._threads = threads
-        self._room = room
+        self._nodes = nodes
         self._running: set[str] = set()
         self._shipping = None if shipping is None else vars(shipping)
         self.failure: Exception | None = None
@@ -67,7 +72,7 @@ class _Searcher(Searcher):  # type: ignore[misc]
             raise self.failure
         if self._conductor.alone is not self._alone:
             return Searcher.FINISHED
-        if len(self._running) >= self._room():
+        if len(self._running) >= (1 if self._alone else self._nodes.room):
             return None
         try:
             spec = self._conductor.next(trial_id)
@@ -131,17 +136,45 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
         return {}
 
 
+class _Waits(tune.Callback):  # type: ignore[misc]
+    """Ends Ray Tune where no node has what its trials ask for any more; the next one asks for less.
+
+    Tune itself waits for ever for a node as large as the one that was lost.
+    """
+
+    def __init__(self, nodes: Nodes, alone: bool, threads: int) -> None:
+        super().__init__()
+        self._nodes, self._alone, self._threads = nodes, alone, threads
+        self._since = math.inf
+
+    def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
+        now = time.monotonic()
+        if self._nodes.threads(self._alone) >= self._threads:
+            self._since = math.inf
+        else:
+            self._since = min(self._since, now)
+        if now - self._since > _PATIENCE:
+            raise RuntimeError(f"no node has {self._threads} CPUs any more")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
 def run_trials(
     conductor: Conductor,
     run: Run,
     resources: Resources,
     listener: Listener,
     shipping: Shipping | None = None,
+    trainable: Trainable = run_trial,
 ) -> None:
     """Run trials until the conductor has none left; their records are on disk when this returns.
 
     What wants the machine for itself comes last, in a process of its own. Where Ray Tune ends
     early, another Tuner goes on with the same trials, three times at the most.
+
+    Args:
+        trainable: another one trains nothing, so that the driver alone is measured.
 
     Raises:
         SearchError: it ended early once more, or the server of the study is away.
@@ -150,7 +183,7 @@ def run_trials(
     failures = 0
     while not conductor.over:
         alone = conductor.alone
-        error = _run(conductor, run, resources, alone, shipping)
+        error = _run(conductor, run, resources, alone, shipping, trainable)
         if error is None and (conductor.over or conductor.alone is not alone):
             continue
         failures += 1
@@ -170,6 +203,7 @@ def _run(
     resources: Resources,
     alone: bool,
     shipping: Shipping | None,
+    trainable: Trainable,
 ) -> str | None:
     """Run trials until none is left that wants such a share of the machine.
 
@@ -181,11 +215,11 @@ def _run(
         Exception: a disk is full; see ``automl_img.files.disk_is_full``.
     """
     storage = run.path / RAY
-    threads = resources.threads_alone if alone else resources.threads
-    room = (lambda: 1) if alone else room_of(resources)
-    searcher = _Searcher(conductor, alone, threads, room, shipping)
+    nodes = Nodes(resources)
+    threads = nodes.threads(alone)
+    searcher = _Searcher(conductor, alone, threads, nodes, shipping)
     tuner = tune.Tuner(
-        tune.with_resources(run_trial, {"cpu": threads, "gpu": resources.gpus_per_trial}),
+        tune.with_resources(trainable, {"cpu": threads, "gpu": resources.gpus_per_trial}),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=_Scheduler(conductor, searcher),
@@ -199,6 +233,7 @@ def _run(
             failure_config=tune.FailureConfig(
                 max_failures=_MOST_FAILURES if shipping is None else _MOST_FAILURES_OF_NODES
             ),
+            callbacks=[] if shipping is None else [_Waits(nodes, alone, threads)],
             verbose=0,
         ),
     )

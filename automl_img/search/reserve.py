@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from statistics import median
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from automl_img.models.weights import find_variant
 from automl_img.search.choice import has_begun
 from automl_img.search.grid import LARGEST_GRID
 from automl_img.search.rungs import ladder_of
-from automl_img.trials import EpochResult, Params, TrialRecord, reached
+from automl_img.trials import EpochResult, Params, TrialRecord
 
 if TYPE_CHECKING:
     from automl_img.data.prepare import Prepared
@@ -69,12 +68,40 @@ def _layers_of(params: Params) -> int:
 
 @dataclass
 class _Course:
-    """What a trial has taken so far, in seconds."""
+    """What a trial has taken so far, in seconds; kept up to date with each epoch, as all trials are
+    looked through with each.
 
-    ladder: str = ""
-    layers: int = 0
+    Attributes:
+        seconds: of all epochs.
+        reached: the best objective after each epoch.
+        best: the epoch with the highest quality.
+        until_best: seconds of the epochs up to that one.
+        ordinary: seconds of an epoch that traces nothing, as the first one does.
+        trace: what the first epoch took longer than the others do.
+    """
+
+    ladder: str
+    layers: int
     epochs: list[EpochResult] = field(default_factory=list)
     complete: bool = False
+    seconds: float = 0.0
+    reached: list[float] = field(default_factory=list)
+    best: EpochResult | None = None
+    until_best: float = 0.0
+    ordinary: float = 0.0
+    trace: float = 0.0
+
+    def add(self, result: EpochResult) -> None:
+        """Take in the next epoch."""
+        self.epochs.append(result)
+        self.seconds += result.seconds
+        self.reached.append(max([result.objective or 0.0, *self.reached[-1:]]))
+        if self.best is None or result.quality > self.best.quality:
+            self.best = result
+            self.until_best = sum(each.seconds for each in self.epochs[: result.epoch])
+        first, *others = (each.seconds for each in self.epochs)
+        self.ordinary = median(others or [first])
+        self.trace = max(0.0, first - self.ordinary)
 
     def leads(self, leader: _Course) -> bool:
         """Whether it may win though it is cut short; as in ``automl_img.search.choice``."""
@@ -83,7 +110,7 @@ class _Course:
             not self.complete
             and self.ladder == leader.ladder
             and has_begun(epochs, len(leader.epochs))
-            and reached(self.epochs) > reached(leader.epochs, epochs)
+            and self.reached[-1] > leader.reached[:epochs][-1]
         )
 
     def seconds_to_retrain(self, max_epochs: int) -> float:
@@ -91,23 +118,22 @@ class _Course:
         its schedule, since it goes on from its checkpoint."""
         if self.complete or not max_epochs:
             return self.until_best
-        # The first one traces a graph.
-        each = float(np.median([result.seconds for result in self.epochs[1:] or self.epochs]))
-        return each * (max_epochs - len(self.epochs))
+        return self.ordinary * (max_epochs - len(self.epochs))
 
-    @property
-    def best(self) -> EpochResult:
-        return max(self.epochs, key=lambda result: result.quality)
 
-    @property
-    def until_best(self) -> float:
-        return sum(result.seconds for result in self.epochs[: self.best.epoch])
+@dataclass(frozen=True)
+class _Dearest:
+    """Of the trials that may win, the most seconds that one takes.
 
-    @property
-    def trace(self) -> float:
-        """What its first epoch took longer than the others do."""
-        first, *others = (result.seconds for result in self.epochs)
-        return max(0.0, first - float(np.median(others))) if others else 0.0
+    Attributes:
+        retraining: to be trained again.
+        trial: that its trial took.
+        tracing: to trace its graph for the export.
+    """
+
+    retraining: float
+    trial: float
+    tracing: float
 
 
 class Reserve:
@@ -139,6 +165,8 @@ class Reserve:
         self._shares = shares
         self._ms_per_image = 0.0
         self._courses: dict[int, _Course] = {}
+        # Asked for several times with each event; None where something was heard since.
+        self._known: _Dearest | None = None
 
     def heard(
         self,
@@ -157,7 +185,8 @@ class Reserve:
         if number not in self._courses:
             own = params or {}
             self._courses[number] = _Course(ladder_of(own), _layers_of(own))
-        self._courses[number].epochs.append(result)
+        self._courses[number].add(result)
+        self._known = None
         self._ms_per_image = max(self._ms_per_image, ms_per_image or 0.0)
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
@@ -171,18 +200,17 @@ class Reserve:
         """Take in how a trial ended: one that the budget cut short would go on."""
         if record.number in self._courses:
             self._courses[record.number].complete = record.stop_reason != "budget"
+            self._known = None
 
     def retraining(self, most: float) -> float:
         """Training the winner again, on the validation images too, for ``most`` seconds at most."""
-        close = [course.seconds_to_retrain(self._max_epochs) for course in self._close()]
-        longest = self._more * max(close, default=0.0)
+        longest = self._more * self._dearest.retraining
         return min(most, _MARGIN * seconds_alone(longest, self._shares))
 
     def repeats(self, count: int, most: float) -> float:
         """Training those that may win again, at most ``count`` times and for ``most`` seconds; 0
         where there is no time for two, as one says nothing."""
-        each = [sum(result.seconds for result in course.epochs) for course in self._close()]
-        longest = _MARGIN * max(each, default=0.0)
+        longest = _MARGIN * self._dearest.trial
         if not longest or count < _FEWEST_REPEATS or _FEWEST_REPEATS * longest > most:
             return 0.0
         return min(count * longest, most)
@@ -204,24 +232,34 @@ class Reserve:
     def _model(self, layers: int = 0) -> float:
         """Building, tracing and testing one model, of those that may win the dearest, or one whose
         backbone has so many layers."""
-        traces = [max(course.trace, _EXPORT_A_LAYER * course.layers) for course in self._close()]
-        traces.append(_EXPORT_A_LAYER * layers)
+        tracing = max(self._dearest.tracing, _EXPORT_A_LAYER * layers)
         # Trials were timed on a share of the machine; the driver has all of it.
         images = (self._test + _PREDICTED) / float(self._shares**_SPEEDUP)
-        return max(traces) + images * self._ms_per_image / 1000
+        return tracing + images * self._ms_per_image / 1000
+
+    @property
+    def _dearest(self) -> _Dearest:
+        if self._known is None:
+            close = self._close()
+            self._known = _Dearest(
+                max((each.seconds_to_retrain(self._max_epochs) for each in close), default=0.0),
+                max((each.seconds for each in close), default=0.0),
+                max((max(each.trace, _EXPORT_A_LAYER * each.layers) for each in close), default=0),
+            )
+        return self._known
 
     def _close(self) -> list[_Course]:
         """Trials that may win: the best one, those that ended as good, and those that are ahead of
         it after as many epochs. One that is on its way counts once it is one of these."""
         courses = list(self._courses.values())
-        leader = max(courses, key=lambda course: reached(course.epochs), default=None)
+        leader = max(courses, key=lambda course: course.reached[-1], default=None)
         if leader is None:
             return []
         return [
             course
             for course in courses
             if course is leader
-            or (course.complete and reached(course.epochs) >= reached(leader.epochs) - _CLOSE)
+            or (course.complete and course.reached[-1] >= leader.reached[-1] - _CLOSE)
             or course.leads(leader)
         ]
 

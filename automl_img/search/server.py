@@ -19,7 +19,7 @@ from optuna.trial import TrialState as OptunaState
 
 from automl_img.errors import SearchError, SettingsError
 from automl_img.events import Listener, Notice, ignore
-from automl_img.search.storage import Direction, Studies
+from automl_img.search.storage import Cached, Direction, Studies
 
 # Seconds that a server may be away in the midst of a search.
 PATIENCE = 60.0
@@ -76,7 +76,8 @@ class ServerStudies(Studies):
         self.salt = driver.encode() if joins else b""
         self._patience = _Patience(url, run, listener)
         storage = self._patience.ask(lambda: _open(url))
-        super().__init__(storage, _Patient(storage, self._patience))
+        patient: Any = _Patient(storage, self._patience)
+        super().__init__(Cached(patient), storage)
 
     def open(self, name: str, directions: Sequence[Direction]) -> optuna.Study:
         return super().open(f"{self.name}/{name}", directions)
@@ -84,7 +85,7 @@ class ServerStudies(Studies):
     @property
     def facts(self) -> dict[str, Any] | None:
         """What the drivers of the search share; None where nobody has begun it."""
-        return _facts(self._cached).get(self.name)
+        return _facts(self._storage).get(self.name)
 
     def begin(
         self, arms: Sequence[str], directions: Sequence[Direction], facts: dict[str, Any]
@@ -95,7 +96,7 @@ class ServerStudies(Studies):
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        lock = self._patience.ask(lambda: _locked(self._storage.engine, self.name))
+        lock = self._patience.ask(lambda: _locked(self._database.engine, self.name))
         try:
             yield
         finally:

@@ -193,7 +193,7 @@ def test_a_killed_process_loses_no_trial_that_was_told(tmp_path: Path) -> None:
 
 def test_a_study_that_is_closed_is_one_file_and_waits_for_the_disk_seldom(tmp_path: Path) -> None:
     sampler = Sampler(tmp_path / "study.db", space(WIDE), "random", 0)
-    with sampler._studies._storage.engine.connect() as connection:
+    with sampler._studies._database.engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
     asked = sampler.ask(sampler.next_number)

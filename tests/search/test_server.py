@@ -252,7 +252,7 @@ def test_what_was_committed_as_the_server_went_away_is_not_done_twice(
     drivers: Drivers, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
     sampler = drivers.sampler("a")
-    storage, broken = sampler._studies._storage, []
+    storage, broken = sampler._studies._database, []
     real = getattr(storage, operation)
 
     def done_but_not_told(*args: Any, **kwargs: Any) -> Any:

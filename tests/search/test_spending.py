@@ -167,6 +167,18 @@ def test_one_that_is_ahead_of_the_best_after_as_many_epochs_may_win_too() -> Non
     assert reserve.retraining(math.inf) == pytest.approx(1.15 * 4.0)
 
 
+def test_what_is_kept_back_follows_each_epoch_and_each_end() -> None:
+    reserve = Reserve(100, 0, 0, 0.0, max_epochs=10)
+    kept = [reserve.retraining(math.inf)]
+    for number in (1, 2):
+        reserve.heard(0, epoch(number, number / 10, 1.0 + number), None)
+        kept.append(reserve.retraining(math.inf))
+    reserve.ended(record(0, (0.1, 0.2)))
+    kept.append(reserve.retraining(math.inf))
+    # To the end of its schedule; once it has ended, up to its best epoch.
+    assert kept == pytest.approx([0.0, 1.15 * 9 * 2.0, 1.15 * 8 * 3.0, 1.15 * 5.0])
+
+
 def test_no_more_than_half_of_the_time_is_kept_for_the_retraining() -> None:
     reserve = Reserve(100, 0, 0, 0.0, max_epochs=100)
     spent, clock = spending("100s", reserve)
