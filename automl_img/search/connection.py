@@ -118,6 +118,6 @@ _DRIVER_ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "120",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
-    # Of other searchers than its own Tune starts one trial at a time, and how many run is ours to say.
+    # Else Tune starts one trial at a time; how many run is ours to say.
     "TUNE_MAX_PENDING_TRIALS_PG": "1000",
 }
