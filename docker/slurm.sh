@@ -51,7 +51,7 @@ if ((SLURM_NNODES > 1)); then
     "${start[@]}" --address="$head:$port" &
 fi
 
-# A search counts the nodes when it begins.
+# Threads of a trial follow from the nodes that are there when it begins.
 python3 - "$head:$port" "$SLURM_NNODES" <<'PYTHON'
 import sys, time
 import ray

@@ -23,7 +23,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 PUBLIC = {
     *("AutomlImgError", "Run", "search", "resume", "load_run", "list_runs", "predict"),
     *("export_model", "write_report", "list_spaces", "load_space", "new_space", "plan"),
-    *("reproduce", "check_data", "preview_data", "submit_search", "submit_resume"),
+    *("doctor", "reproduce", "check_data", "preview_data", "submit_search", "submit_resume"),
     *("follow_job", "job_log", "list_jobs", "stop_job", "fetch_job"),
 }
 

@@ -16,14 +16,15 @@ def doctor(address: str = "local", *, out: str | Path = RUNS) -> Diagnosis:
 
     Args:
         address: of the cluster, "auto" or "HOST:PORT"; "local" looks at this machine alone.
-        out: the folder that runs would be written to.
+        out: the folder that runs would be written to, or its URL.
 
     Returns:
         The nodes and what is wrong; nothing where ``troubles`` is empty.
 
     Raises:
         SettingsError: there is no cluster at ``address``, or a node does not answer.
+        RunError: the URL cannot be written.
     """
     from automl_img.search.doctor import diagnose
 
-    return diagnose(address, Path(out))
+    return diagnose(address, out)

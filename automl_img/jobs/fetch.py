@@ -17,12 +17,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+from automl_img.data.urls import is_url
 from automl_img.errors import JobError, RunError
 from automl_img.files import disk_is_full
 from automl_img.jobs.client import Head
 from automl_img.jobs.job import OVER, Job
 from automl_img.jobs.log import reason
 from automl_img.jobs.pack import BEGIN, END, member_files
+from automl_img.mirror.reading import read_run
 from automl_img.runs import Run, open_run, refuse_links
 
 # Of an archive: what no run has.
@@ -51,7 +53,7 @@ def fetch(head: Head, job: Job, out: Path, runtime_env: dict[str, Any]) -> Run:
     _check_free(out, job.run)
     try:
         with _placed(out, job.run) as folder:
-            seen = _seen_here(job)
+            seen = read_run(job.folder, out) if is_url(job.out) else _seen_here(job)
             if seen is not None:
                 _copy(seen, folder)
             else:

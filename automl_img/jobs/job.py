@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 # What the head keeps of a job beside its command, by these names.
@@ -26,7 +25,7 @@ class Job:
         started, ended: seconds since 1970, UTC, by the clock of the head; None before.
         command: what runs, as typed after ``automl-img``.
         run: the name of the run.
-        out: the folder of all run folders on the head; may begin with ``~``.
+        out: the folder of all run folders on the head, which may begin with ``~``; or its URL.
         version: of automl-img, which was sent along.
         message: what the head says of its end.
     """
@@ -48,8 +47,8 @@ class Job:
 
     @property
     def folder(self) -> str:
-        """The run folder on the head."""
-        return str(PurePosixPath(self.out) / self.run)
+        """The run folder on the head, or its URL."""
+        return f"{self.out.rstrip('/')}/{self.run}"
 
 
 def is_run_name(name: str) -> bool:

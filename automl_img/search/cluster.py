@@ -26,7 +26,7 @@ from automl_img.search.hardware import (
     smallest_gpu,
 )
 from automl_img.search.interrupts import keeping_signals
-from automl_img.search.resources import Resources, share, share_of
+from automl_img.search.resources import NodeSize, Resources, share, share_nodes
 from automl_img.search.tokens import FILE, MODE, TOKEN, TOKEN_PATH, show_token
 from automl_img.settings import SearchSettings
 
@@ -46,7 +46,7 @@ class Node:
         cores: that Ray may give away there; with 0 no trial runs on it.
         gpus: the same.
         gpu_names: of the GPUs that are there.
-        memory_bytes: that were free.
+        memory_bytes: that Ray may give away there.
         gpu_bytes: of the smallest of its GPUs; 0 where it is not known.
         precision: see ``Resources``.
         versions: of Python and packages, by name.
@@ -85,9 +85,9 @@ def refuse_streams(resources: Resources, streamed: bool) -> None:
     Raises:
         SettingsError: other nodes do not have these.
     """
-    if streamed and resources.nodes > 1:
+    if streamed and resources.address is not None:
         raise SettingsError(
-            "on several nodes the pixels of all images must fit into the cache of each, but they "
+            "on a cluster the pixels of all images must fit into the cache of each node, but they "
             "do not fit here; give a smaller --image-size, or set AUTOML_IMG_CACHE to a larger "
             "disk on every node"
         )
@@ -112,8 +112,8 @@ def share_cluster(address: str, workers: int | None, gpus_per_trial: float | Non
         )
     if wrong := [sentence for node in able for sentence in troubles(node)]:
         raise SettingsError(wrong[0])
-    return share_of(
-        [(node.cores, node.gpus, node.memory_bytes) for node in able],
+    return share_nodes(
+        [NodeSize(node.cores, node.gpus, node.memory_bytes) for node in able],
         workers,
         gpus_per_trial,
         gpu_bytes=_gpu_bytes(able),
@@ -175,7 +175,7 @@ def _answer(ray: Any, asked: Any, node: Mapping[str, Any]) -> Node | None:
 
 def this_machine() -> Node:
     """This machine, as a search without a cluster uses it."""
-    return _node(socket.gethostname(), core_count(), len(gpu_names()))
+    return _node(socket.gethostname(), core_count(), len(gpu_names()), available_memory())
 
 
 def _look(address: str, resources: Mapping[str, float]) -> tuple[str, Node]:
@@ -183,19 +183,18 @@ def _look(address: str, resources: Mapping[str, float]) -> tuple[str, Node]:
     import ray
 
     name = f"{socket.gethostname()} ({address})"
-    return ray.get_runtime_context().get_node_id(), _node(
-        name, int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
-    )
+    cpus, gpus, memory = (int(resources.get(key, 0)) for key in ("CPU", "GPU", "memory"))
+    return ray.get_runtime_context().get_node_id(), _node(name, cpus, gpus, memory)
 
 
-def _node(name: str, cores: int, gpus: int) -> Node:
+def _node(name: str, cores: int, gpus: int, memory: int) -> Node:
     cache = cache_root()
     return Node(
         name=name,
         cores=cores,
         gpus=gpus,
         gpu_names=tuple(gpu_names()),
-        memory_bytes=available_memory(),
+        memory_bytes=memory,
         gpu_bytes=smallest_gpu() if gpus else 0,
         precision=gpu_precision() if gpus else cpu_precision(),
         versions=describe_versions(),

@@ -16,7 +16,7 @@ from automl_img.errors import SettingsError
 from automl_img.runs import Run
 from automl_img.search.cluster import connected
 from automl_img.search.interrupts import keeping_signals
-from automl_img.search.resources import Resources
+from automl_img.search.resources import NodeSize, Resources
 from automl_img.search.shipping import Shipping, serving
 from automl_img.search.tokens import make_token
 from automl_img.search.worker import environment
@@ -32,17 +32,16 @@ class Nodes:
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
-        self._looked, self._sizes = -math.inf, [(resources.threads_alone, resources.gpus)]
+        self._looked, self._sizes = -math.inf, [NodeSize(0, 0, 0)]
 
-    @property
-    def room(self) -> int:
-        """For how many trials at a time there is room."""
+    def room(self, threads: int) -> int:
+        """How many trials of so many threads find room at a time."""
         if self._resources.address is None:
             return self._resources.workers
-        return self._resources.room_on(self._now())
+        return self._resources.room_on(self._now(), threads)
 
     def threads(self, alone: bool) -> int:
-        """CPU threads of a trial, as far as a node has them.
+        """CPU threads that a trial can have; 0 where no node has room for any.
 
         Args:
             alone: whether it has a node for itself.
@@ -50,14 +49,15 @@ class Nodes:
         wanted = self._resources.threads_alone if alone else self._resources.threads
         if self._resources.address is None:
             return wanted
-        with_gpu = math.ceil(self._resources.gpus_per_trial)
-        able = [cores for cores, gpus in self._now() if gpus >= with_gpu]
-        return max(1, min(wanted, max(able, default=wanted)))
+        asked = self._resources.gpus_per_trial, self._resources.memory_bytes
+        able = [node.cores for node in self._now() if node.room(1, *asked)]
+        return min(wanted, max(able, default=0))
 
-    def _now(self) -> list[tuple[int, int]]:
+    def _now(self) -> list[NodeSize]:
         if time.monotonic() - self._looked > _SAME_NODES:
             nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-            self._sizes = [(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in nodes]
+            keys = ("CPU", "GPU", "memory")
+            self._sizes = [NodeSize(*(int(each.get(key, 0)) for key in keys)) for each in nodes]
             self._looked = time.monotonic()
         return self._sizes
 

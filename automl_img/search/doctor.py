@@ -8,9 +8,16 @@ from pathlib import Path
 
 from automl_img.search.cluster import Node, nodes_of, this_machine, troubles
 from automl_img.search.hardware import describe_versions, free_bytes
+from automl_img.search.out import open_out
 
 # By the extra that brings it, the package that tells whether it is there.
-_EXTRAS = {"labels": "cleanlab", "remote": "s3fs", "tfds": "tensorflow_datasets"}
+_EXTRAS = {
+    "cluster": "aiohttp_cors",
+    "labels": "cleanlab",
+    "postgres": "psycopg",
+    "remote": "s3fs",
+    "tfds": "tensorflow_datasets",
+}
 # Bytes: a worker holds 0.7 GB before it trains, and a run of small networks takes some 100 MB.
 _LITTLE_MEMORY, _LITTLE_DISK = 1.5e9, 1e9
 
@@ -34,26 +41,31 @@ class Diagnosis:
     warnings: tuple[str, ...]
 
 
-def diagnose(address: str, out: Path) -> Diagnosis:
+def diagnose(address: str, out: str | Path) -> Diagnosis:
     """Look at this machine, or at each node of the cluster at ``address``.
 
     Args:
         address: see ``automl_img.search.cluster.share_cluster``; "local" for this machine alone.
-        out: the folder that runs would be written to.
+        out: the folder that runs would be written to, or its URL.
 
     Raises:
         SettingsError: there is no cluster at ``address``, or a node does not answer.
+        RunError: the URL cannot be written.
     """
+    place = open_out(out)
+    place.check(None)
     nodes = [this_machine()] if address == "local" else nodes_of(address)
     able = [node for node in nodes if node.cores]
     found = [sentence for node in able for sentence in troubles(node)]
     if not able:
         found.append("no node has a CPU to give away; start one with ray start --address")
-    if not free_bytes(out):
+    if not free_bytes(place.folder):
         found.append(f"{out} cannot be written; give another folder with --out")
     warnings = [sentence for node in able for sentence in _warnings(node)]
-    if 0 < free_bytes(out) < _LITTLE_DISK:
-        warnings.append(f"{out} has {free_bytes(out) / 1e9:.1f} GB free; a run may need more")
+    if 0 < free_bytes(place.folder) < _LITTLE_DISK:
+        warnings.append(
+            f"{out} has {free_bytes(place.folder) / 1e9:.1f} GB free; a run may need more"
+        )
     if len({node.precision for node in able}) > 1:
         warnings.append(
             "some nodes multiply in bfloat16 and others do not, so all trials train in float32"

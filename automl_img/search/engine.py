@@ -6,6 +6,7 @@ The study and ``trials.jsonl`` hold the search; a new Tuner on the same study go
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -28,12 +29,59 @@ from automl_img.search.worker import run_trial
 _MOST_FAILURES = 2
 # The same on a cluster, where a node may be taken away, and the next one too.
 _MOST_FAILURES_OF_NODES = 5
-# Seconds for which a node that was lost may come back, before trials ask for less.
-_PATIENCE = 60.0
+# Seconds for which a node that was lost may come back, before trials ask for less; and before the
+# search ends, where no node is left.
+_PATIENCE, _PATIENCE_WITHOUT = 60.0, 900.0
 # How often another Tuner goes on where one has ended early.
 _MOST_RESTARTS = 3
 # What a worker runs; see ``automl_img.search.worker.run_trial``.
 Trainable = Callable[[dict[str, Any]], None]
+
+
+class _Waits(tune.Callback):  # type: ignore[misc]
+    """Ends Ray Tune where no node has what its trials ask for any more, so that the next one asks
+    for less; Tune itself would wait for ever for a node as large as the one that was lost.
+
+    Attributes:
+        in_vain: whether it has ended so.
+    """
+
+    def __init__(self, nodes: Nodes, alone: bool, threads: int, listener: Listener) -> None:
+        """
+        Args:
+            threads: that each trial asks for.
+        """
+        super().__init__()
+        self._nodes, self._alone, self._threads = nodes, alone, threads
+        self._listener = listener
+        self._since = math.inf
+        self.in_vain = False
+
+    @property
+    def room(self) -> int:
+        """For how many trials there is room, after a look at what the nodes have."""
+        self._look()
+        return min(self._nodes.room(self._threads), 1 if self._alone else sys.maxsize)
+
+    def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
+        self._look()
+        if self.in_vain:
+            # A trial that waits keeps Tune from ending.
+            raise RuntimeError(f"no node has {self._threads} CPUs any more")
+
+    def _look(self) -> None:
+        now, left = time.monotonic(), self._nodes.threads(self._alone)
+        if left >= self._threads:
+            self._since = math.inf
+            return
+        if self._since == math.inf:
+            what = "no node with room for a trial" if not left else f"nodes of {left} CPUs at most"
+            self._listener(Notice(f"the cluster has {what} by now; a larger one is waited for"))
+            self._since = now
+        self.in_vain = now - self._since > (_PATIENCE if left else _PATIENCE_WITHOUT)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
 
 
 class _Searcher(Searcher):  # type: ignore[misc]
@@ -48,21 +96,21 @@ class _Searcher(Searcher):  # type: ignore[misc]
         conductor: Conductor,
         alone: bool,
         threads: int,
-        nodes: Nodes,
+        waits: _Waits,
         shipping: Shipping | None,
     ) -> None:
         """
         Args:
             alone: whether trials have a whole machine; what wants another share is left.
             threads: of each.
-            nodes: say for how many trials there is room.
+            waits: says for how many trials there is room, and whether there will be any.
             shipping: how trials on other nodes come to their files.
         """
         super().__init__(metric="epoch", mode="max")
         self._conductor = conductor
         self._alone = alone
         self._threads = threads
-        self._nodes = nodes
+        self._waits = waits
         self._running: set[str] = set()
         self._shipping = None if shipping is None else vars(shipping)
         self.failure: Exception | None = None
@@ -72,7 +120,10 @@ class _Searcher(Searcher):  # type: ignore[misc]
             raise self.failure
         if self._conductor.alone is not self._alone:
             return Searcher.FINISHED
-        if len(self._running) >= (1 if self._alone else self._nodes.room):
+        room = self._waits.room
+        if self._waits.in_vain:
+            return Searcher.FINISHED
+        if len(self._running) >= room:
             return None
         try:
             spec = self._conductor.next(trial_id)
@@ -136,30 +187,6 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
         return {}
 
 
-class _Waits(tune.Callback):  # type: ignore[misc]
-    """Ends Ray Tune where no node has what its trials ask for any more; the next one asks for less.
-
-    Tune itself waits for ever for a node as large as the one that was lost.
-    """
-
-    def __init__(self, nodes: Nodes, alone: bool, threads: int) -> None:
-        super().__init__()
-        self._nodes, self._alone, self._threads = nodes, alone, threads
-        self._since = math.inf
-
-    def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
-        now = time.monotonic()
-        if self._nodes.threads(self._alone) >= self._threads:
-            self._since = math.inf
-        else:
-            self._since = min(self._since, now)
-        if now - self._since > _PATIENCE:
-            raise RuntimeError(f"no node has {self._threads} CPUs any more")
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-
 def run_trials(
     conductor: Conductor,
     run: Run,
@@ -180,14 +207,23 @@ def run_trials(
         SearchError: it ended early once more, or the server of the study is away.
         Exception: a disk is full; see ``automl_img.files.disk_is_full``.
     """
-    failures = 0
+    failures, nodes = 0, Nodes(resources)
     while not conductor.over:
         alone = conductor.alone
-        error = _run(conductor, run, resources, alone, shipping, trainable)
+        threads = nodes.threads(alone) or resources.threads
+        waits = _Waits(nodes, alone, threads, listener)
+        error = _run(conductor, run, resources, waits, threads, alone, shipping, trainable)
         if error is None and (conductor.over or conductor.alone is not alone):
             continue
-        failures += 1
         conductor.take_back()
+        if waits.in_vain and nodes.threads(alone):
+            continue
+        if waits.in_vain:
+            raise SearchError(
+                f"the cluster has had no node with room for a trial for {_PATIENCE_WITHOUT:g} s; "
+                f"what was trained is kept, and automl-img resume {run.known_as} goes on"
+            )
+        failures += 1
         why = f"Ray Tune ended early ({error or 'without an error'})"
         if failures > _MOST_RESTARTS:
             raise SearchError(
@@ -201,6 +237,8 @@ def _run(
     conductor: Conductor,
     run: Run,
     resources: Resources,
+    waits: _Waits,
+    threads: int,
     alone: bool,
     shipping: Shipping | None,
     trainable: Trainable,
@@ -215,11 +253,13 @@ def _run(
         Exception: a disk is full; see ``automl_img.files.disk_is_full``.
     """
     storage = run.path / RAY
-    nodes = Nodes(resources)
-    threads = nodes.threads(alone)
-    searcher = _Searcher(conductor, alone, threads, nodes, shipping)
+    searcher = _Searcher(conductor, alone, threads, waits, shipping)
+    asked = {"cpu": threads, "gpu": resources.gpus_per_trial}
+    if shipping is not None and resources.memory_bytes:
+        # So much Ray counts as given away on the node.
+        asked["memory"] = resources.memory_bytes
     tuner = tune.Tuner(
-        tune.with_resources(trainable, {"cpu": threads, "gpu": resources.gpus_per_trial}),
+        tune.with_resources(trainable, asked),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=_Scheduler(conductor, searcher),
@@ -233,7 +273,7 @@ def _run(
             failure_config=tune.FailureConfig(
                 max_failures=_MOST_FAILURES if shipping is None else _MOST_FAILURES_OF_NODES
             ),
-            callbacks=[] if shipping is None else [_Waits(nodes, alone, threads)],
+            callbacks=[] if shipping is None else [waits],
             verbose=0,
         ),
     )

@@ -33,6 +33,22 @@ OF_GPU = 0.9
 
 
 @dataclass(frozen=True)
+class NodeSize:
+    """What a node of a cluster gives away: cores, GPUs and bytes of memory."""
+
+    cores: int
+    gpus: int
+    memory: int
+
+    def room(self, threads: int, gpus: float, memory: int) -> int:
+        """How many trials find room that ask for so much each."""
+        room = self.cores // threads
+        if gpus:
+            room = min(room, _trials_at_a_time(self.gpus, gpus))
+        return min(room, self.memory // memory) if memory else room
+
+
+@dataclass(frozen=True)
 class Resources:
     """How trials share the machine, or the machines of a cluster.
 
@@ -68,16 +84,21 @@ class Resources:
         """CPU threads of a trial that has a machine for itself."""
         return self.most_threads or self.threads * self.workers
 
-    def room_on(self, machines: Sequence[tuple[int, int]]) -> int:
-        """How many trials find room on machines, each given by its cores and GPUs."""
-        room = _room(machines, self.threads, self.gpus_per_trial)
+    def room_on(self, nodes: Sequence[NodeSize], threads: int | None = None) -> int:
+        """How many trials find room on the nodes of a cluster.
+
+        Args:
+            threads: of each; None takes ``threads``.
+        """
+        asked = threads or self.threads, self.gpus_per_trial, self.memory_bytes
+        room = sum(node.room(*asked) for node in nodes)
         return room if self.most_workers is None else min(room, self.most_workers)
 
     @property
     def shares(self) -> int:
-        """Shares of the cores, of which a trial has one; 1 with GPUs, as it is for those that
-        trials wait."""
-        return 1 if self.gpus_per_trial else self.workers
+        """Shares of the cores of a machine, of which a trial has one; 1 with GPUs, as it is for
+        those that trials wait."""
+        return 1 if self.gpus_per_trial else max(1, self.threads_alone // self.threads)
 
     @property
     def trial_bytes(self) -> int:
@@ -107,99 +128,111 @@ def share(workers: int | None, gpus_per_trial: float | None) -> Resources:
         SettingsError: more GPUs a trial than there are.
     """
     cores, gpus = core_count(), len(gpu_names())
-    on_gpus = bool(gpus) if gpus_per_trial is None else gpus_per_trial > 0
+    each = _gpus_of_a_trial(gpus_per_trial, gpus, gpus, "this machine")
     free = available_memory()
-    found = share_of(
-        [(cores, gpus, free)],
-        workers,
-        gpus_per_trial,
-        gpu_bytes=gpu_memory() if on_gpus else 0,
-        precision=gpu_precision() if on_gpus else cpu_precision(),
-    )
-    # More workers than cores take turns.
-    return dataclasses.replace(
-        found,
-        threads=max(1, cores // found.workers),
-        memory_bytes=int(_FOR_WORKERS * free / found.workers),
-        most_threads=0,
-        most_workers=None,
+    if workers is None:
+        workers = max(1, _trials_at_a_time(gpus, each)) if each else _workers_on(cores, free)
+    if each and workers > _trials_at_a_time(gpus, each):
+        raise SettingsError(
+            f"{workers} workers with {each:g} GPUs each need more than the {gpus} of this machine; "
+            "ask for fewer --workers or less --gpus-per-trial"
+        )
+    return Resources(
+        workers=workers,
+        # More workers than cores take turns.
+        threads=max(1, cores // workers),
+        gpus=gpus,
+        gpus_per_trial=each,
+        memory_bytes=int(_FOR_WORKERS * free / workers),
+        gpu_bytes=gpu_memory() if each else 0,
+        precision=gpu_precision() if each else cpu_precision(),
     )
 
 
-def share_of(
-    machines: Sequence[tuple[int, int, int]],
+def share_nodes(
+    nodes: Sequence[NodeSize],
     workers: int | None,
     gpus_per_trial: float | None,
     *,
     gpu_bytes: int,
     precision: str,
-    address: str | None = None,
+    address: str,
 ) -> Resources:
-    """Share machines out.
+    """Share the nodes of a cluster out: as many trials as find room, each with the threads that the
+    largest node would give it by itself; or where workers were asked for, with the most threads
+    with which so many find room.
 
     Args:
-        machines: of each, cores, GPUs, and bytes of memory that are free.
         gpu_bytes, precision, address: see ``Resources``.
 
     Raises:
         SettingsError: more than there is.
     """
-    where = "the cluster" if address else "this machine"
-    gpus, most = sum(each for _, each, _ in machines), max(each for _, each, _ in machines)
-    each = (1.0 if gpus else 0.0) if gpus_per_trial is None else gpus_per_trial
-    if each > most:
-        raise SettingsError(
-            f"--gpus-per-trial may be at most the GPUs of {'a machine of ' if address else ''}"
-            f"{where} ({most}), but got {each:g}"
-        )
-    asked = workers
-    fit = sum(_trials_at_a_time(own, each) for _, own, _ in machines) if each else 0
-    if workers is None:
-        usual = sum(_workers_on(cores, free) for cores, _, free in machines)
-        workers = max(1, fit) if each else usual
-    if each and workers > fit:
-        raise SettingsError(
-            f"{workers} workers with {each:g} GPUs each need more than the {gpus} of {where}; "
-            "ask for fewer --workers or less --gpus-per-trial"
-        )
-    sizes = [(cores, gpus) for cores, gpus, _ in machines]
-    largest = max(cores for cores, _ in sizes)
-    threads = max(
-        (count for count in range(1, largest + 1) if _room(sizes, count, each) >= workers),
-        default=1,
+    gpus, most = sum(node.gpus for node in nodes), max(node.gpus for node in nodes)
+    each = _gpus_of_a_trial(gpus_per_trial, gpus, most, "a node of the cluster")
+    able = [node for node in nodes if node.gpus or not each]
+    largest = max(able, key=lambda node: (node.cores, node.memory))
+    at_a_time = (
+        _trials_at_a_time(largest.gpus, each)
+        if each
+        else _workers_on(largest.cores, largest.memory)
     )
-    memory = min(
-        free / max(1, min(workers, own // threads)) for own, _, free in machines if own >= threads
-    )
-    return Resources(
-        workers=workers,
+    threads = max(1, largest.cores // max(1, at_a_time))
+    if workers is not None:
+        enough = [
+            count
+            for count in range(1, largest.cores + 1)
+            if sum(node.room(count, each, 0) for node in able) >= workers
+        ]
+        if not enough:
+            room = sum(node.room(1, each, 0) for node in able)
+            raise SettingsError(
+                f"--workers may be at most the trials that find room on the cluster ({room}), but "
+                f"is {workers}; ask for fewer, or for less --gpus-per-trial"
+            )
+        threads = enough[-1]
+    memory = _memory_of_a_trial(able, largest, threads, each)
+    found = Resources(
+        workers=1,
         threads=threads,
         gpus=gpus,
         gpus_per_trial=each,
-        memory_bytes=int(_FOR_WORKERS * memory),
+        memory_bytes=memory,
         gpu_bytes=gpu_bytes if each else 0,
         precision=precision,
         address=address,
-        most_threads=largest,
-        most_workers=asked,
-        nodes=len(machines),
+        most_threads=largest.cores,
+        most_workers=workers,
+        nodes=len(nodes),
     )
+    return dataclasses.replace(found, workers=max(1, found.room_on(nodes)))
+
+
+def _gpus_of_a_trial(asked: float | None, gpus: int, most: int, where: str) -> float:
+    each = (1.0 if gpus else 0.0) if asked is None else asked
+    if each > most:
+        raise SettingsError(
+            f"--gpus-per-trial may be at most the GPUs of {where} ({most}), but got {each:g}"
+        )
+    return each
+
+
+def _memory_of_a_trial(
+    nodes: Sequence[NodeSize], largest: NodeSize, threads: int, each: float
+) -> int:
+    """Bytes that each trial may have: so much that as many as the cores allow find room on the
+    largest node and on those that are like it; one with less than half of that runs fewer."""
+    shares = []
+    for node in (largest, *nodes):
+        if trials := node.room(threads, each, 0):
+            shares.append(node.memory / trials)
+    return int(min((share for share in shares if share >= 0.5 * shares[0]), default=0))
 
 
 def _workers_on(cores: int, free: int) -> int:
     """Workers without GPUs, as far as there is memory for their imports and a model each."""
     in_memory = free // _LEAST_BYTES
     return max(1, min(max(cores // 2, 2), cores, in_memory))
-
-
-def _room(machines: Sequence[tuple[int, int]], threads: int, each: float) -> int:
-    """Trials of so many threads and GPUs that fit on machines at a time."""
-    fit = [cores // threads for cores, _ in machines]
-    if each:
-        fit = [
-            min(own, _trials_at_a_time(m[1], each)) for own, m in zip(fit, machines, strict=True)
-        ]
-    return sum(fit)
 
 
 def _trials_at_a_time(gpus: int, each: float) -> int:

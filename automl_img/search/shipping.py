@@ -9,9 +9,10 @@ whole whenever the driver hears of an epoch, and another node can go on from the
 from __future__ import annotations
 
 import dataclasses
-import hashlib
+import json
 import os
 import shutil
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,18 +24,21 @@ from typing import Any
 import ray
 
 from automl_img.data.cache import built_once, cache_root, check_space, read_meta
+from automl_img.errors import DataError, SettingsError
 from automl_img.files import replacing, write_text
-from automl_img.runs import RAY
+from automl_img.search.cluster import SAME
+from automl_img.search.file_server import PIECE, FileServer, digest_of_file
+from automl_img.search.hardware import describe_versions
+from automl_img.training.watchdog import FILE as HANG
 from automl_img.trials import TrialSpec
 
-# Bytes of a message: large enough to fill a network, small enough for any object store.
-_PIECE = 32 * 2**20
 _AT_ONCE = 8
 # Seconds after which no search can still want what a process that died has left.
 _ABANDONED = 2 * 24 * 3600.0
 # In the cache of a node: what it has of runs, of weights.
 _TRIALS, _WEIGHTS, _FEATURES = "trials", "shipped", "features"
-_TOKEN = "driver"
+# In the run folder, as long as it is served.
+_TOKEN = ".driver"
 
 
 @dataclass(frozen=True)
@@ -45,64 +49,12 @@ class Shipping:
         run: the run folder on the driver's node.
         token: names the actor ``FileServer``; it is the content of a file in that folder too, by
             which a worker sees whether it has the folder itself.
+        versions: of Python and packages of the driver, as JSON.
     """
 
     run: str
     token: str
-
-
-class FileServer:
-    """Gives the files of a search to other nodes, and takes what its trials write.
-
-    Raises (each method):
-        PermissionError: a path is none of the search.
-        OSError: it cannot be read or written.
-    """
-
-    def __init__(self, run: str, others: Sequence[str]) -> None:
-        """
-        Args:
-            run: the run folder, which may be written.
-            others: files and folders that may be read.
-        """
-        self._run = Path(run)
-        self._readable = [self._run, *map(Path, others)]
-
-    def sizes(self, path: str) -> dict[str, int]:
-        """Bytes of each file below ``path``, by its name from there; of a file, "" and its own."""
-        found = self._checked(path, self._readable)
-        if found.is_file():
-            return {"": found.stat().st_size}
-        return {
-            each.relative_to(found).as_posix(): each.stat().st_size
-            for each in sorted(found.rglob("*"))
-            if each.is_file() and not each.name.startswith(".")
-        }
-
-    def read(self, path: str, start: int) -> bytes:
-        """The bytes of a file from ``start`` on, one piece."""
-        with self._checked(path, self._readable).open("rb") as stream:
-            stream.seek(start)
-            return stream.read(_PIECE)
-
-    def write(self, path: str, pieces: list[bytes]) -> None:
-        """Write a file of the run, whole."""
-        target = self._checked(path, [self._run])
-        with replacing(target) as temporary, temporary.open("wb") as stream:
-            stream.writelines(pieces)
-
-    def remove(self, path: str) -> None:
-        """Remove a file of the run, where it is there."""
-        self._checked(path, [self._run]).unlink(missing_ok=True)
-
-    def _checked(self, path: str, allowed: Sequence[Path]) -> Path:
-        # No link and no "..": what another node names must lie where it says.
-        found = Path(path)
-        if os.path.normpath(path) == path and found == found.resolve():
-            for root in allowed:
-                if found.is_relative_to(root):
-                    return found
-        raise PermissionError(f"{path} is no file of this search")
+    versions: str
 
 
 @contextmanager
@@ -119,11 +71,11 @@ def serving(run: Path, others: Sequence[str]) -> Iterator[Shipping]:
     actor = ray.remote(num_cpus=0, max_concurrency=_AT_ONCE)(FileServer)
     token = os.urandom(16).hex()
     server = actor.options(name=token, scheduling_strategy=here).remote(str(run), list(others))
-    (run / RAY).mkdir(exist_ok=True)
-    write_text(run / RAY / _TOKEN, token)
+    write_text(run / _TOKEN, token)
     try:
-        yield Shipping(str(run), token)
+        yield Shipping(str(run), token, json.dumps(describe_versions()))
     finally:
+        (run / _TOKEN).unlink(missing_ok=True)
         ray.kill(server)
 
 
@@ -131,16 +83,28 @@ class NodeFiles:
     """The files of a search on this node, which may see the run folder or not."""
 
     def __init__(self, shipping: Shipping) -> None:
+        """
+        Raises:
+            SettingsError: this node joined later, and has other versions than the driver.
+        """
+        here, there = describe_versions(), json.loads(shipping.versions)
+        for name in SAME:
+            if here[name] != there[name]:
+                raise SettingsError(
+                    f"every node must have {name} {there[name]}, as the driver has, but "
+                    f"{socket.gethostname()} has {here[name]}"
+                )
         self._server, self._run = ray.get_actor(shipping.token), shipping.run
         self._sees_run = False
         with suppress(OSError):
-            token = (Path(shipping.run) / RAY / _TOKEN).read_text(encoding="utf-8")
+            token = (Path(shipping.run) / _TOKEN).read_text(encoding="utf-8")
             self._sees_run = token == shipping.token
         self._root = cache_root() / _TRIALS / shipping.token
-        _sweep(self._root.parent)
         self._folder: Path | None = None
         # What the driver has of the present trial, as the files here looked then.
         self._sent: dict[str, tuple[int, int]] = {}
+        _sweep(self._root)
+        self._tell_hangs()
 
     def local(self, spec: TrialSpec) -> TrialSpec:
         """``spec`` with the paths of this node, where everything is by then.
@@ -158,6 +122,8 @@ class NodeFiles:
         if self._sees_run:
             return spec
         self._forget()
+        self._root.mkdir(parents=True, exist_ok=True)
+        os.utime(self._root)
         rows = self._root / Path(spec.rows).name
         if not rows.exists():
             self._bring(spec.rows, rows)
@@ -179,6 +145,7 @@ class NodeFiles:
         """
         if self._folder is None:
             return
+        os.utime(self._root)
         target = f"{self._run}/{self._folder.relative_to(self._root).as_posix()}"
         states = _states(self._folder)
         for name in states.keys() | self._sent.keys():
@@ -196,12 +163,24 @@ class NodeFiles:
         self._folder = None
 
     def _brought(self, folder: str) -> Path:
-        """The folder of a trial, here; what a process that died has left in it stays."""
+        """The folder of a trial as the driver has it; what a process that died has left is gone, as
+        it may be of another trial."""
         target = self._root / Path(folder).relative_to(self._run)
+        shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True, exist_ok=True)
         for name in ray.get(self._server.sizes.remote(folder)):
             self._bring(f"{folder}/{name}", _inside(target, name))
         return target
+
+    def _tell_hangs(self) -> None:
+        """Let the driver have what processes of this node were at as they were ended for hanging,
+        so that the trial is known by it wherever it goes."""
+        for path in self._root.rglob(HANG):
+            if not path.stat().st_size:
+                continue
+            target = f"{self._run}/{path.relative_to(self._root).as_posix()}"
+            ray.get(self._server.write.remote(target, [path.read_bytes()]))
+            path.unlink()
 
     def _kept(self, source: str, target: Path) -> str:
         """A folder that is the same wherever it was built, by its name."""
@@ -213,24 +192,28 @@ class NodeFiles:
             check_space(into, sum(sizes.values()))
             for name in sizes:
                 self._bring(f"{source}/{name}", _inside(into, name))
-            return dict(read_meta(into) or {})
+            brought = read_meta(into)
+            if brought is None:
+                raise DataError(f"{source} of the driver must be whole, but files of it are gone")
+            return brought
 
         built_once(target, bring)
         return str(target)
 
     def _weights(self, source: str) -> str:
-        (size,) = ray.get(self._server.sizes.remote(source)).values()
+        """A file that has the content of the driver's."""
+        digest = ray.get(self._server.digest.remote(source))
         here = Path(source)
-        if here.is_file() and here.stat().st_size == size:
+        if here.is_file() and digest_of_file(source) == digest:
             return source
-        key = hashlib.blake2b(f"{source} {size}".encode(), digest_size=16).hexdigest()
 
         def bring(into: Path) -> dict[str, Any]:
+            (size,) = ray.get(self._server.sizes.remote(source)).values()
             check_space(into, size)
             self._bring(source, into / here.name)
             return {"sizes": {here.name: size}}
 
-        folder = cache_root() / _WEIGHTS / key
+        folder = cache_root() / _WEIGHTS / digest
         built_once(folder, bring)
         return str(folder / here.name)
 
@@ -239,7 +222,7 @@ class NodeFiles:
         with replacing(target) as temporary, temporary.open("wb") as stream:
             while piece := ray.get(self._server.read.remote(source, stream.tell())):
                 stream.write(piece)
-                if len(piece) < _PIECE:
+                if len(piece) < PIECE:
                     break
 
 
@@ -249,10 +232,11 @@ def files_of(shipping: Shipping) -> NodeFiles:
     return NodeFiles(shipping)
 
 
-def _sweep(trials: Path) -> None:
-    for path in trials.glob("*"):
+def _sweep(own: Path) -> None:
+    """Remove what searches that are long over have left."""
+    for path in own.parent.glob("*"):
         with suppress(OSError):
-            if path.stat().st_mtime < time.time() - _ABANDONED:
+            if path != own and path.stat().st_mtime < time.time() - _ABANDONED:
                 shutil.rmtree(path)
 
 
@@ -273,5 +257,5 @@ def _inside(folder: Path, name: str) -> Path:
 
 def _pieces(path: Path) -> Iterator[bytes]:
     with path.open("rb") as stream:
-        while piece := stream.read(_PIECE):
+        while piece := stream.read(PIECE):
             yield piece

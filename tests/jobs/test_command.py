@@ -29,6 +29,8 @@ ALL: dict[str, Any] = {
     "image_size": 32,
     "seed": 7,
     "workers": 2,
+    "storage": "postgresql://db/studies",
+    "join": "theirs",
     "gpus_per_trial": 0.5,
     "warm_start": ("one", "two"),
     "name": "mine",

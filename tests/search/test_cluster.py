@@ -19,9 +19,9 @@ from automl_img.errors import SettingsError
 from automl_img.runs import Run
 from automl_img.search import cluster, doctor
 from automl_img.search.cluster import Node, share_cluster, troubles
+from automl_img.search.file_server import FileServer
 from automl_img.search.hardware import describe_versions
-from automl_img.search.resources import share_of
-from automl_img.search.shipping import FileServer
+from automl_img.search.resources import NodeSize, Resources, share_nodes
 from tests.pictures import class_folders
 from tests.search.nodes import Cluster, running_cluster
 
@@ -32,58 +32,69 @@ _PATIENCE = 120.0
 _TINY = ("cnn.depth=2", "cnn.filters=8", "cnn.convolutions=1", "batch_size=16")
 
 
+def shared(
+    nodes: list[NodeSize], workers: int | None = None, gpus: float | None = None
+) -> Resources:
+    return share_nodes(nodes, workers, gpus, gpu_bytes=0, precision="float32", address="auto")
+
+
 @pytest.mark.parametrize(
     ("cores", "asked", "workers", "threads"),
     [
         ([4, 4], None, 4, 2),
         ([1, 1], None, 2, 1),
-        ([2, 8], None, 6, 1),
+        ([2, 8], None, 5, 2),
+        ([3, 8], None, 5, 2),
         ([8, 8], 2, 2, 8),
         ([8, 2], 2, 2, 4),
         ([16, 4], 3, 3, 5),
+        ([2, 2], 4, 4, 1),
     ],
 )
 def test_each_trial_fits_on_a_node(
     cores: list[int], asked: int | None, workers: int, threads: int
 ) -> None:
-    machines = [(own, 0, 64 * GB) for own in cores]
-    found = share_of(machines, asked, None, gpu_bytes=0, precision="float32", address="auto")
+    nodes = [NodeSize(own, 0, 64 * GB) for own in cores]
+    found = shared(nodes, asked)
     assert (found.workers, found.threads) == (workers, threads)
-    assert sum(own // threads for own in cores) >= workers
+    assert found.room_on(nodes) == workers
     assert found.threads_alone == max(cores)
+    assert found.shares == max(cores) // threads
+
+
+def test_more_workers_than_find_room_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"may be at most .* \(4\), but is 5"):
+        shared([NodeSize(2, 0, GB), NodeSize(2, 0, GB)], 5)
+
+
+def test_trials_have_the_memory_of_nodes_that_are_alike_and_fewer_run_on_a_small_one() -> None:
+    nodes = [NodeSize(8, 0, 64 * GB), NodeSize(8, 0, 48 * GB), NodeSize(8, 0, 4 * GB)]
+    found = shared(nodes)
+    assert (found.threads, found.memory_bytes) == (2, 12 * GB)
+    assert [found.room_on([node]) for node in nodes] == [4, 4, 0]
+    assert found.workers == 8
 
 
 def test_there_is_room_for_more_trials_as_nodes_join_unless_a_number_was_asked_for() -> None:
-    def shared(asked: int | None, each: float | None = None) -> Callable[..., int]:
-        machines = [(4, 1, 64 * GB), (4, 0, 64 * GB)]
-        found = share_of(machines, asked, each, gpu_bytes=0, precision="float32", address="auto")
-        return lambda *now: found.room_on(list(now))
-
-    free = shared(None, 0)
-    assert free((4, 1), (4, 0)) == 4
-    assert free((4, 1), (4, 0), (8, 0)) == 8
-    assert free((4, 1)) == 2
-    assert free() == 0
-    bounded = shared(3, 0)
-    assert bounded((4, 1), (4, 0), (8, 0)) == 3
-    on_gpus = shared(None, 0.5)
-    assert on_gpus((4, 1), (4, 0)) == 2
-    assert on_gpus((4, 1), (8, 2)) == 6
+    four, eight, gpu = NodeSize(4, 0, 64 * GB), NodeSize(8, 0, 128 * GB), NodeSize(4, 1, 64 * GB)
+    free = shared([four, four])
+    assert free.room_on([four, four, eight]) == 8
+    assert free.room_on([four]) == 2
+    assert free.room_on([]) == 0
+    assert free.room_on([four], threads=1) == 2  # Memory is short.
+    assert shared([four, four], 3).room_on([four, four, eight]) == 3
+    half = shared([gpu, eight], gpus=0.5)
+    assert half.room_on([gpu, eight]) == 2
+    assert half.room_on([gpu, NodeSize(8, 2, 128 * GB)]) == 6
 
 
 def test_gpus_are_those_of_the_nodes_and_a_trial_has_those_of_one() -> None:
-    machines = [(8, 2, 64 * GB), (8, 1, 64 * GB), (8, 0, 64 * GB)]
-
-    def shared(each: float) -> int:
-        return share_of(
-            machines, None, each, gpu_bytes=0, precision="float32", address="auto"
-        ).workers
-
-    assert shared(1) == 3
-    assert shared(0.5) == 6
-    assert shared(2) == 1
-    with pytest.raises(SettingsError, match="at most the GPUs of a machine of the cluster"):
-        shared(3)
+    nodes = [NodeSize(8, 2, 64 * GB), NodeSize(8, 1, 64 * GB), NodeSize(8, 0, 64 * GB)]
+    assert shared(nodes).workers == 3
+    assert shared(nodes, gpus=0.5).workers == 6
+    assert shared(nodes, gpus=2).workers == 1
+    with pytest.raises(SettingsError, match="at most the GPUs of a node of the cluster"):
+        shared(nodes, gpus=3)
 
 
 def test_of_several_kinds_of_gpus_a_trial_may_take_the_memory_of_the_smallest(
@@ -141,14 +152,16 @@ class TestFilesOfASearch:
         (tmp_path / "pixels" / "images.npy").write_bytes(b"x" * 10)
         (tmp_path / "secret" / "key").write_bytes(b"key")
         (tmp_path / "run" / "link").symlink_to(tmp_path / "secret")
-        return FileServer(str(tmp_path / "run"), [str(tmp_path / "pixels")])
+        # As a home or a shared disk often is.
+        (tmp_path / "disk").symlink_to(tmp_path)
+        return FileServer(f"{tmp_path}/disk/run", [f"{tmp_path}/disk/pixels"])
 
     def test_are_read_and_those_of_the_run_written(
         self, server: FileServer, tmp_path: Path
     ) -> None:
         trial = f"{tmp_path}/run/trials/00001"
         assert server.sizes(trial) == {"checkpoint.npz": 3}
-        assert server.sizes(f"{tmp_path}/pixels/images.npy") == {"": 10}
+        assert server.sizes(f"{tmp_path}/disk/pixels/images.npy") == {"": 10}
         assert server.read(f"{tmp_path}/pixels/images.npy", 4) == b"x" * 6
         server.write(f"{trial}/best.npz", [b"12", b"34"])
         assert server.sizes(trial) == {"best.npz": 4, "checkpoint.npz": 3}

@@ -16,11 +16,16 @@ from automl_img.search import connection, engine
 from automl_img.search.conductor import Conductor
 from automl_img.search.connection import Nodes
 from automl_img.search.engine import _Searcher, _Waits
-from automl_img.search.resources import Resources, share, share_of
+from automl_img.search.resources import NodeSize, Resources, share, share_nodes
 from automl_img.trials import TrialSpec
 from tests.search.searches import small_search
 
-HERE = Nodes(Resources(workers=2, threads=1, gpus=0, gpus_per_trial=0))
+GB = 10**9
+_MACHINE = Resources(workers=2, threads=1, gpus=0, gpus_per_trial=0)
+
+
+def here(alone: bool) -> _Waits:
+    return _Waits(Nodes(_MACHINE), alone, 1, lambda event: None)
 
 
 class OneTrial:
@@ -37,7 +42,7 @@ class OneTrial:
 
 def test_a_trial_gets_the_threads_of_its_executor() -> None:
     for alone, threads in ((False, 1), (True, 2)):
-        searcher = _Searcher(cast(Conductor, OneTrial(alone)), alone, threads, HERE, None)
+        searcher = _Searcher(cast(Conductor, OneTrial(alone)), alone, threads, here(alone), None)
         told = searcher.suggest("a")
         assert told["spec"]["number"] == 7
         assert told["threads"] == threads
@@ -45,12 +50,12 @@ def test_a_trial_gets_the_threads_of_its_executor() -> None:
 
 def test_what_wants_another_share_of_the_machine_ends_the_executor() -> None:
     for alone in (False, True):
-        searcher = _Searcher(cast(Conductor, OneTrial(not alone)), alone, 1, HERE, None)
+        searcher = _Searcher(cast(Conductor, OneTrial(not alone)), alone, 1, here(alone), None)
         assert searcher.suggest("a") == Searcher.FINISHED
 
 
 def test_no_more_trials_run_than_there_is_room_for() -> None:
-    searcher = _Searcher(cast(Conductor, OneTrial(alone=False)), False, 1, HERE, None)
+    searcher = _Searcher(cast(Conductor, OneTrial(alone=False)), False, 1, here(alone=False), None)
     assert searcher.suggest("a")
     assert searcher.suggest("b")
     assert searcher.suggest("c") is None
@@ -64,7 +69,10 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
     nodes: list[tuple[float, float]] = [(16.0, 1.0), (4.0, 0.0)]
 
     def told() -> list[dict[str, object]]:
-        of = [{"Alive": True, "Resources": {"CPU": cpus, "GPU": gpus}} for cpus, gpus in nodes]
+        of = [
+            {"Alive": True, "Resources": {"CPU": cpus, "GPU": gpus, "memory": 64 * GB}}
+            for cpus, gpus in nodes
+        ]
         return [*of, {"Alive": False, "Resources": {"CPU": 99.0}}]
 
     monkeypatch.setattr(connection.ray, "nodes", told)
@@ -73,22 +81,22 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
 
 
 def on_nodes(each: float = 0) -> Resources:
-    machines = [(16, 1, 10**11), (4, 0, 10**11)]
-    return share_of(machines, None, each, gpu_bytes=0, precision="float32", address="auto")
+    nodes = [NodeSize(16, 1, 64 * GB), NodeSize(4, 0, 16 * GB)]
+    return share_nodes(nodes, None, each, gpu_bytes=0, precision="float32", address="auto")
 
 
 def test_a_trial_asks_for_no_more_threads_than_a_node_has_by_now(
     now: list[tuple[float, float]],
 ) -> None:
     nodes = Nodes(on_nodes())
-    assert (nodes.room, nodes.threads(alone=False), nodes.threads(alone=True)) == (10, 2, 16)
+    assert (nodes.room(2), nodes.threads(alone=False), nodes.threads(alone=True)) == (10, 2, 16)
     now.pop(0)
-    assert (nodes.room, nodes.threads(alone=False), nodes.threads(alone=True)) == (2, 2, 4)
+    assert (nodes.room(2), nodes.threads(alone=False), nodes.threads(alone=True)) == (2, 2, 4)
     now[0] = (1.0, 0.0)
-    assert (nodes.threads(alone=False), nodes.threads(alone=True)) == (1, 1)
+    assert (nodes.room(2), nodes.threads(alone=False), nodes.threads(alone=True)) == (0, 1, 1)
+    assert nodes.room(1) == 1
     now.clear()
-    # One is waited for.
-    assert (nodes.room, nodes.threads(alone=True)) == (0, 16)
+    assert (nodes.room(1), nodes.threads(alone=True)) == (0, 0)
 
 
 def test_a_trial_on_a_gpu_asks_for_what_a_node_with_one_has(
@@ -98,25 +106,57 @@ def test_a_trial_on_a_gpu_asks_for_what_a_node_with_one_has(
     assert Nodes(on_nodes(1)).threads(alone=True) == 4
 
 
-def test_where_no_node_is_large_enough_any_more_the_executor_ends_after_a_while(
-    now: list[tuple[float, float]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = [0.0]
-    monkeypatch.setattr(engine.time, "monotonic", lambda: clock[0])
-    waits = _Waits(Nodes(on_nodes()), True, 16)
-    waits.on_step_begin(0, [])
-    lost = now.pop(0)
-    for clock[0] in (100.0, 150.0):
+class TestWaiting:
+    """For nodes that were lost."""
+
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        found = [0.0]
+        monkeypatch.setattr(engine.time, "monotonic", lambda: found[0])
+        return found
+
+    def test_where_no_node_is_large_enough_any_more_the_executor_ends_after_a_minute(
+        self, now: list[tuple[float, float]], clock: list[float]
+    ) -> None:
+        said: list[Event] = []
+        waits = _Waits(Nodes(on_nodes()), True, 16, said.append)
         waits.on_step_begin(0, [])
-    now.insert(0, lost)
-    clock[0] = 170.0
-    waits.on_step_begin(0, [])
-    now.pop(0)
-    clock[0] = 180.0
-    waits.on_step_begin(0, [])
-    clock[0] = 241.0
-    with pytest.raises(RuntimeError, match="no node has 16 CPUs any more"):
-        waits.on_step_begin(0, [])
+        lost = now.pop(0)
+        for clock[0] in (100.0, 150.0):
+            waits.on_step_begin(0, [])
+        now.insert(0, lost)
+        clock[0] = 170.0
+        assert waits.room == 1
+        now.pop(0)
+        clock[0] = 180.0
+        assert waits.room == 0
+        clock[0] = 241.0
+        with pytest.raises(RuntimeError, match="no node has 16 CPUs any more"):
+            waits.on_step_begin(0, [])
+        assert waits.in_vain
+        assert [type(event) for event in said] == [Notice, Notice]
+
+    def test_what_then_asks_for_less_finds_room(
+        self, now: list[tuple[float, float]], clock: list[float]
+    ) -> None:
+        now[:] = [(1.0, 0.0)]
+        nodes = Nodes(on_nodes())
+        waits = _Waits(nodes, False, nodes.threads(alone=False), lambda event: None)
+        searcher = _Searcher(cast(Conductor, OneTrial(alone=False)), False, 1, waits, None)
+        assert searcher.suggest("a")
+        assert searcher.suggest("b") is None
+
+    def test_without_any_node_it_is_longer(
+        self, now: list[tuple[float, float]], clock: list[float]
+    ) -> None:
+        now.clear()
+        waits = _Waits(Nodes(on_nodes()), False, 2, lambda event: None)
+        searcher = _Searcher(cast(Conductor, OneTrial(alone=False)), False, 2, waits, None)
+        assert searcher.suggest("a") is None
+        clock[0] = 800.0
+        assert searcher.suggest("a") is None
+        clock[0] = 901.0
+        assert searcher.suggest("a") == Searcher.FINISHED
 
 
 class Unlucky:

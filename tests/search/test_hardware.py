@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from automl_img.errors import SettingsError
-from automl_img.search import hardware
+from automl_img.search import hardware, resources
 from automl_img.search.hardware import (
     available_memory,
     cpu_precision,
@@ -142,8 +142,8 @@ def test_without_a_gpu_workers_follow_from_cores_and_memory(
     cores: int, gigabytes: int, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr(hardware, "core_count", lambda: cores)
-    monkeypatch.setattr(hardware, "available_memory", lambda: gigabytes * 10**9)
+    monkeypatch.setattr(resources, "core_count", lambda: cores)
+    monkeypatch.setattr(resources, "available_memory", lambda: gigabytes * 10**9)
     shared = share(None, None)
     assert shared.workers == workers
     assert shared.threads == max(1, cores // workers)
@@ -152,7 +152,7 @@ def test_without_a_gpu_workers_follow_from_cores_and_memory(
 def test_workers_share_four_fifths_of_the_memory_that_is_free(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hardware, "available_memory", lambda: 10 * 10**9)
+    monkeypatch.setattr(resources, "available_memory", lambda: 10 * 10**9)
     assert share(1, 0.0).memory_bytes == 8 * 10**9
     assert share(2, 0.0).memory_bytes == 4 * 10**9
 
