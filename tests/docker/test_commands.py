@@ -80,6 +80,16 @@ def test_a_run_that_was_cut_short_goes_on(fakes: Path, tmp_path: Path) -> None:
     assert done.returncode == 7
 
 
+def test_a_run_goes_on_with_the_cluster_and_the_workers_of_this_time(
+    fakes: Path, tmp_path: Path
+) -> None:
+    a_run(tmp_path / "runs" / "one", status="interrupted")
+    asked = ["photos", "--budget", "3", "--address", "old:1", "--workers=4", "--address", "new:2"]
+    search_or_resume(fakes, str(tmp_path / "runs"), "one", *asked)
+    where = f"{tmp_path}/runs/one --address new:2 --workers=4 --out {tmp_path}/runs"
+    assert calls(fakes) == [f"automl-img resume {where}"]
+
+
 def test_a_run_that_has_come_to_its_end_is_left_alone(fakes: Path, tmp_path: Path) -> None:
     a_run(tmp_path / "runs/one", status="finished")
     (tmp_path / "runs/one/report.html").touch()
