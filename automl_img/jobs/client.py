@@ -162,6 +162,7 @@ def connect(typed: str | None, listener: Listener) -> Head:
     try:
         with _without_addresses():
             client = client_of(address.url)
+        is_open = not address.is_here and not client.asks_for_token()
     except AuthenticationError as error:
         raise JobError(_refused(error, address)) from None
     except (RuntimeError, LookupError, TypeError, ValueError):
@@ -172,7 +173,7 @@ def connect(typed: str | None, listener: Listener) -> Head:
     except OSError:
         raise HeadUnreachable(_unreachable(address)) from None
     with_token = is_token_auth_enabled()
-    if not address.is_here and not client.asks_for_token():
+    if is_open:
         listener(
             Notice(
                 f"the head at {address.url} asks for no token, so whoever reaches it can run any "

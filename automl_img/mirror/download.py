@@ -30,6 +30,10 @@ _GROWN = 100_000_000
 FETCHED = ".fetched.json"
 
 
+class NoRun(RunError):
+    """There is none at a URL."""
+
+
 def files_at(server: FileSystems, url: str) -> dict[str, RemoteFile]:
     """The files of the run at ``url`` by their paths in its folder; none where there is no run.
 
@@ -88,7 +92,7 @@ def fetch_run(server: FileSystems, url: str, target: Path, listener: Listener) -
     told = manifest_at(server, url) or Manifest("")
     files = files_at(server, url)
     if "run.json" not in files:
-        raise RunError(f"{shown(url)} is not a run folder: it has no run.json")
+        raise NoRun(f"{shown(url)} is not a run folder: it has no run.json")
     _check_room(target.parent, files.values(), url)
     size = sum(file.size or 0 for file in files.values())
     listener(Phase(f"fetching {shown(url)}, {-(-size // 10**6):,} MB"))
@@ -130,7 +134,7 @@ def fetch_files(server: FileSystems, url: str, target: Path, wanted: Callable[[s
     """
     files = {name: file for name, file in files_at(server, url).items() if wanted(name)}
     if "run.json" not in files:
-        raise RunError(f"{shown(url)} is not a run folder: it has no run.json")
+        raise NoRun(f"{shown(url)} is not a run folder: it has no run.json")
     before = _fetched(target)
     new = [
         name

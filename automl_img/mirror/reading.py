@@ -11,7 +11,7 @@ from automl_img.data.filesystems import FileSystems
 from automl_img.data.urls import shown
 from automl_img.errors import DataError, RunError
 from automl_img.mirror.address import Address, address_of, is_plain, run_at
-from automl_img.mirror.download import fetch_files
+from automl_img.mirror.download import NoRun, fetch_files
 from automl_img.runs import Run, all_runs, find_run
 
 _OF_A_LIST = ("run.json", "trials.jsonl", "test.json")
@@ -73,7 +73,7 @@ def read_run(run: str | Path | None, out: str | Path) -> Run:
     wanted = lambda each: not each.startswith(_OF_THE_SEARCH)  # noqa: E731
     try:
         fetch_files(FileSystems(), address.of_run(name), copy, wanted)
-    except RunError:
+    except NoRun:
         raise no_such_run(address, name) from None
     return _known_at(Run(copy), address)
 
