@@ -53,7 +53,8 @@ def submit_search(
     asked = check(settings, data)
     load_space(asked.space, asked.search, asked.fixed)
     values = asked.model_dump(exclude_unset=True)
-    command = search_command(asked, {"address": CLUSTER, **values})
+    values.setdefault("address", CLUSTER)
+    command = search_command(asked, values)
     return send(_connect(address, listener), command)
 
 
