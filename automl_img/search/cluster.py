@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,7 +146,8 @@ def nodes_of(address: str) -> list[Node]:
     Raises:
         SettingsError: there is no cluster at ``address``, or a node does not answer.
     """
-    with connected(address) as ray:
+    # Ray prints there of nodes that died lately, and what is asked for may be for programs.
+    with redirect_stdout(sys.stderr), connected(address) as ray:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         alive = [node for node in ray.nodes() if node["Alive"]]

@@ -24,6 +24,8 @@ from automl_img.search.hardware import (
 
 # Of the memory that is free as a search starts; the rest is for the driver and what else runs.
 _FOR_WORKERS = 0.8
+# Of the memory that a node gives away: one that joins with a little less takes as many trials.
+_OF_A_NODE = 0.7
 # A worker is not worth starting on less: Keras and TensorFlow alone take half of it.
 _LEAST_BYTES = 2 * 10**9
 # Held by a worker before it trains: Python, Keras, TensorFlow, and what these keep.
@@ -226,7 +228,8 @@ def _memory_of_a_trial(
     for node in (largest, *nodes):
         if trials := node.room(threads, each, 0):
             shares.append(node.memory / trials)
-    return int(min((share for share in shares if share >= 0.5 * shares[0]), default=0))
+    smallest = min((share for share in shares if share >= 0.5 * shares[0]), default=0)
+    return int(_OF_A_NODE * smallest)
 
 
 def _workers_on(cores: int, free: int) -> int:
