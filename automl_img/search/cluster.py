@@ -215,10 +215,6 @@ def connected(address: str, **options: Any) -> Iterator[Any]:
     Raises:
         SettingsError: there is no cluster, it wants another token, or Ray runs in this process.
     """
-    show_token()
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Attempts, a second each: where somebody listens, more of them would not be let in either.
-    os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "5")
     _refuse_silence(address)
     import logging
 
@@ -227,6 +223,8 @@ def connected(address: str, **options: Any) -> Iterator[Any]:
     if ray.is_initialized():
         raise SettingsError("Ray runs in this process already; call ray.shutdown() before a search")
     logging.getLogger("ray").setLevel(logging.CRITICAL)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    show_token()
     quiet = {"logging_level": logging.CRITICAL, "log_to_driver": False}
     try:
         with keeping_signals():

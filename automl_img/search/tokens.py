@@ -20,11 +20,15 @@ FILE = ".ray/auth_token"
 def show_token() -> None:
     """Let this process show a cluster the token that it has.
 
-    A cluster that asks for none does not mind, and Ray does not look for it unless it is told to,
-    before it is imported.
+    A cluster that asks for none does not mind, and Ray does not look for it unless it is told to.
     """
-    if os.environ.get(TOKEN) or _path().is_file():
-        os.environ.setdefault(MODE, "token")
+    if MODE in os.environ or not (os.environ.get(TOKEN) or _path().is_file()):
+        return
+    from ray._raylet import Config  # type: ignore[attr-defined]
+
+    os.environ[MODE] = "token"
+    # As Ray does it for a cluster of its own: it has read the environment as it was imported.
+    Config.initialize("")
 
 
 def make_token() -> None:
