@@ -94,7 +94,12 @@ def test_a_search_goes_on_while_its_url_is_away_and_leaves_its_whole_run_there(
         ended = sum(isinstance(each, TrialEnded) for each in events)
         if isinstance(event, TrialEnded) and ended == 1:
             gate.close()
-            time.sleep(1.5)
+            # A round of uploads comes when it comes.
+            until = time.monotonic() + 15
+            while time.monotonic() < until and not any(
+                isinstance(each, Notice) and "uploads fail" in each.text for each in events
+            ):
+                time.sleep(0.1)
         if isinstance(event, TrialEnded) and ended == 3:
             gate.open()
             time.sleep(1.5)
