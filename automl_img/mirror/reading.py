@@ -70,12 +70,15 @@ def read_run(run: str | Path | None, out: str | Path) -> Run:
     address, named = found
     name = named or newest_name(address)
     copy = address.for_reading / name
-    wanted = lambda each: not each.startswith(_OF_THE_SEARCH)  # noqa: E731
     try:
-        fetch_files(FileSystems(), address.of_run(name), copy, wanted)
+        fetch_files(FileSystems(), address.of_run(name), copy, _is_read)
     except NoRun:
         raise no_such_run(address, name) from None
     return _known_at(Run(copy), address)
+
+
+def _is_read(name: str) -> bool:
+    return not name.startswith(_OF_THE_SEARCH)
 
 
 def newest_name(address: Address) -> str:

@@ -54,7 +54,9 @@ def test_a_machine_that_slept_looks_before_it_uploads(disk: Disk) -> None:
 def test_the_session_that_drove_the_copy_here_need_not_be_waited_for(disk: Disk) -> None:
     killed = Hold(disk, URL)
     killed.claim()
-    Hold(disk, URL).claim(ours=killed.session)
+    following = Hold(disk, URL)
+    following.claim(ours=killed.session)
+    assert json.loads((disk.run / DRIVER).read_text())["session"] == following.session
 
 
 def test_clocks_of_machines_may_differ(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +71,9 @@ def test_clocks_of_machines_may_differ(disk: Disk, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"session": 1}', b"\xff", b"[" * 9999])
 def test_a_damaged_file_of_a_driver_stops_nobody(disk: Disk, content: bytes) -> None:
     disk.write(content, f"{URL}/{DRIVER}")
-    Hold(disk, URL).claim()
+    driving = Hold(disk, URL)
+    driving.claim()
+    assert json.loads((disk.run / DRIVER).read_text())["session"] == driving.session
 
 
 def test_two_that_begin_at_once_do_not_both_drive(
