@@ -11,6 +11,7 @@ would have their headers read anew.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections import deque
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from automl_img.data.filesystems import FileSystems, RemoteFile
 
 ROOT, FILES = "remote", "files"
+# In each path of such a file; looked for first, as that is asked of every path of a data set.
+_BETWEEN = os.path.join(os.sep, ROOT, FILES, "")
 _DATABASE = "origins.db"
 _TABLE = """
 create table if not exists origins (
@@ -118,13 +121,14 @@ class Origins:
 
 def is_kept(path: str) -> bool:
     """Whether it is the path of a file that came from a URL."""
-    return _root_of(Path(path)) is not None
+    return _BETWEEN in path and _root_of(Path(path)) is not None
 
 
 def known(paths: Sequence[str]) -> list[bool]:
     """Whether each is of a file that came from a URL whose server told what tells its content: what
     was read of it holds wherever the file is by now."""
-    roots = {root for path in paths if (root := _root_of(Path(path))) is not None}
+    kept = (Path(path) for path in paths if _BETWEEN in path)
+    roots = {root for path in kept if (root := _root_of(path)) is not None}
     told: set[str] = set()
     for root in roots:
         told.update(str(root / name) for name in Origins(root).identified())
@@ -169,6 +173,8 @@ def read_ahead(
 
 
 def _root_of(path: Path) -> Path | None:
+    if _BETWEEN not in str(path):
+        return None
     above = (folder for folder in path.parents if folder.name == FILES)
     return next((folder.parent for folder in above if folder.parent.name == ROOT), None)
 
