@@ -95,6 +95,10 @@ class Downloads:
         return Fetched({u: str(at) for u, at in places.items() if u not in refused}, refused)
 
     def _fetch(self, missing: dict[str, RemoteFile], places: dict[str, Path]) -> dict[str, str]:
+        for url, file in missing.items():
+            if not file.identity:
+                # Of an earlier run: nothing tells whether it is the same, should this one not come.
+                places[url].unlink(missing_ok=True)
         needed = sum(file.size or 0 for file in missing.values())
         ours = set(places.values())
         self._kept.make_room(needed, ours, self._bound)

@@ -127,6 +127,17 @@ class TestLargerThanTheBound:
         assert site.gets() > fetched
         assert second.index.fingerprint != first.index.fingerprint
 
+    def test_nor_is_what_an_earlier_run_kept_of_such_a_server_believed(
+        self, table: Path, site: Site, private_cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        site.hides = ("HEAD", "GET")
+        first = prepared(table)
+        assert len(files_in(private_cache)) == len(site.files)
+        *_, before, last = site.files
+        site.files[last] = site.files[before]
+        monkeypatch.setenv("AUTOML_IMG_REMOTE_CACHE", "2kB")
+        assert prepared(table).index.fingerprint != first.index.fingerprint
+
     def test_without_room_for_pixels_either_each_epoch_fetches_its_batches(
         self,
         table: Path,
