@@ -47,9 +47,10 @@ $(STAMP): requirements.lock pyproject.toml
 demo: env  ## Search small networks on the built-in digits, retrain the best, test it, report it
 	@$(BIN)/automl-img search digits --space cnn_small --budget 8 --max-epochs 12 --seed 0
 
-# A module stays in one process, as its tests share fixtures that take long.
+# A module stays in one process, as its tests share fixtures that take long; the order is that of
+# tests/conftest.py.
 test: env  ## Run the whole test suite
-	@$(BIN)/python -m pytest -m "not alone" --numprocesses 2 --dist loadscope
+	@$(BIN)/python -m pytest -m "not alone" --numprocesses 2 --dist loadscope --no-loadscope-reorder
 	@$(BIN)/python -m pytest -m alone
 
 chaos: env  ## Kill a small search N times at random instants, and see that nothing is lost
