@@ -87,6 +87,7 @@ class TrialSpec:
         on_gpu: whether a GPU, or a share of one, is its.
         memory_bytes: the most that may be estimated for a training step, or 0 for no bound; what
             needs more is not trained.
+        shares: of its machine that it has, each as large as ``automl_img.search.resources`` says.
         objective: the score that trials are compared by; see ``automl_img.metrics.score``.
         timeout: seconds after which a trial that does nothing is ended; 0 waits for ever.
         deadline: when the trial ends at the latest, in the midst of an epoch if need be, in seconds
@@ -120,6 +121,7 @@ class TrialSpec:
     precision: str = "float32"
     on_gpu: bool = False
     memory_bytes: int = 0
+    shares: int = 1
     objective: str = "val_accuracy"
     timeout: float = 0.0
     deadline: float | None = None

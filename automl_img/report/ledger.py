@@ -28,7 +28,7 @@ _OTHERWISE = {
     "hang": "errors.log has what they were at; --trial-timeout decides how long is too long",
     "worker died": "with AUTOML_IMG_DEBUG=1 Ray shows what libraries say as it dies",
     "error": "errors.log in the run folder has the traces",
-    "infeasible": "a smaller batch_size or model, fewer --workers, or other limits avoid it",
+    "infeasible": "a smaller batch_size or model, or other limits avoid it",
 }
 
 

@@ -32,7 +32,7 @@ def misfits(
     """Sentences: which configurations will not fit, and why.
 
     Args:
-        memory_limit: bytes that a worker may hold.
+        memory_limit: bytes that a trial may hold which has the whole machine.
         disk: bytes by what takes them.
     """
     said = [f"{_failed(work, error)} cannot be trained: {error}" for work, error in found.failed]
@@ -40,8 +40,8 @@ def misfits(
         if item.memory_bytes is not None and item.memory_bytes > memory_limit > 0:
             said.append(
                 f"{item.backbone} {item.learns} takes {amount(item.memory_bytes)}, more than the "
-                f"{amount(memory_limit)} that a worker may hold; fewer --workers, a smaller "
-                "--image-size or a smaller batch_size makes room"
+                f"{amount(memory_limit)} that a trial may hold; a smaller --image-size or "
+                "batch_size makes room"
             )
     said += [words for item in found.configurations for words in _beyond(item, settings.limits)]
     room = amount(settings.feature_bytes)

@@ -5,7 +5,6 @@ It knows nothing of Ray; ``automl_img.search.engine`` lets Ray Tune ask it.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from automl_img.search.retention import Retention
 from automl_img.search.rungs import Rungs, ladder_of, warmup_of
 from automl_img.search.running import Running
 from automl_img.search.sampler import Sampler, Suggestion, not_started
+from automl_img.search.sizing import Sizing
 from automl_img.search.spending import Spending
 from automl_img.search.stage import Stage
 from automl_img.training import checkpoint
@@ -49,8 +49,7 @@ class Conductor:
         Args:
             stages: at least one; the last one is reached however the search is stopped.
             graph_of: the signature of the graph that a trial needs.
-            stopping: whether the user asked to stop: running trials end, and only the last stage is
-                still to come.
+            stopping: whether the user asked to stop: only the last stage is still to come.
         """
         self._run = run
         self._stages = list(stages)
@@ -66,6 +65,7 @@ class Conductor:
         self._running: dict[str, Running] = {}
         # Of trials that were cut off with their executor, by their numbers; they wait.
         self._cut_off: dict[int, Running] = {}
+        self._sizing = Sizing(run, memory)
         self._kills = out_of_memory_kills()
         self._noted: set[str] = set()
 
@@ -87,23 +87,26 @@ class Conductor:
         last = len(self._stages) == 1
         return last and self.stage.over and not self._placement.waiting and not self._running
 
-    def next(self, trial_id: str) -> TrialSpec | None:
-        """The trial to start under Tune's ``trial_id``; None where none does, or none yet."""
+    def next(self, trial_id: str, most_shares: int = 1) -> TrialSpec | None:
+        """The trial to start under Tune's ``trial_id``, with ``most_shares`` of a machine at most;
+        None where none does, or none yet."""
+        self._sizing.most_shares = most_shares
         self._move_on()
         self._ask()
         suggestion = self._placement.start(trial_id)
         if suggestion is None:
             return None
-        spec = self.stage.spec(suggestion)
+        begun, kept = suggestion.number in self._cut_off, self.stage.kept
+        spec = self._sizing.sized(self.stage.spec(suggestion), suggestion, begun, bounded=kept)
         # Of one that was cut off, what it has reported counts; it goes on from its checkpoint.
-        cut_off = self._cut_off.pop(suggestion.number, None)
-        trial = cut_off or Running(suggestion, spec.max_epochs, time.time())
+        trial = self._cut_off.pop(suggestion.number, None)
+        trial = trial or Running(suggestion, spec.max_epochs, time.time())
+        trial.shares = spec.shares
         self._running[trial_id] = trial
-        if self.stage.kept:
+        if kept:
             self._begin(trial)
-            bound = 0 if self._has_trained(suggestion) else self._memory.allowance(spec.params)
-            return dataclasses.replace(spec, memory_bytes=bound)
-        trial.epochs = checkpoint.saved_results(Path(spec.folder))
+        else:
+            trial.epochs = checkpoint.saved_results(Path(spec.folder))
         return spec
 
     def _begin(self, trial: Running) -> None:
@@ -153,19 +156,14 @@ class Conductor:
 
     def _refusal(self, suggestion: Suggestion) -> str | None:
         """Why a trial need not start; None where it may."""
-        known = not self.stage.kept or self._has_trained(suggestion)
-        return None if known else self._memory.refusal(suggestion.params)
-
-    def _has_trained(self, suggestion: Suggestion) -> bool:
-        """Whether it is known to fit: it was cut off, or repeats a trial that has trained."""
-        begun = suggestion.number in self._cut_off or suggestion.origin == "repeat"
-        return begun or (self._run.trial_folder(suggestion.number) / checkpoint.FILE).exists()
+        begun = suggestion.number in self._cut_off
+        return self._sizing.refusal(suggestion, begun) if self.stage.kept else None
 
     def _refuse(self, suggestion: Suggestion, why: str) -> None:
         """Keep that a trial is not trained; it takes no worker."""
         facts = {"error": why, "memory": self._memory.estimated(suggestion.params)}
         self._spending.started()
-        self._keep(Running(suggestion, 0, time.time(), [], facts, "infeasible").record())
+        self._keep(Running(suggestion, 0, time.time(), [], facts, "infeasible"))
 
     def _room_for(self, waiting: int) -> bool:
         """Whether the budget has trials for as many as would wait."""
@@ -183,7 +181,7 @@ class Conductor:
             if cut_off := self._cut_off.pop(suggestion.number, None):
                 used_up = self._spending.used_up(self.stage.part)
                 cut_off.stop_reason = "budget" if used_up else "interrupted"
-                self._keep(cut_off.record())
+                self._keep(cut_off)
             else:
                 self._sampler.tell(not_started(suggestion))
 
@@ -193,28 +191,22 @@ class Conductor:
         if trial is None or "message" not in result:
             return
         message = json.loads(result["message"])
-        ended = message.pop("ended", None)
         if trace := message.pop("trace", None):
             self._run.append_error(trial.number, trace)
-        values = message.pop("result", None)
-        if notice := message.pop("notice", None):
-            # Once, whoever says it.
-            if notice not in self._noted:
-                self._listener(Notice(notice))
+        # Once, whoever says it.
+        if (notice := message.pop("notice", None)) and notice not in self._noted:
             self._noted.add(notice)
+            self._listener(Notice(notice))
         if peak := message.get("gpu_peak_bytes"):
             self._placement.measured(trial_id, peak)
-        trial.facts.update({key: value for key, value in message.items() if value is not None})
-        if ended == DiskFull.reason:
+        epoch = trial.take_in(message)
+        if trial.stop_reason == DiskFull.reason:
             # It did not fail, and has no record: a later session goes on with it.
             raise DiskFull(f"No space left on device ({message.get('error')})")
-        if ended is not None:
-            trial.stop_reason = ended
-        if values is not None and values["epoch"] == len(trial.epochs) + 1:
-            self._count(trial, EpochResult(**values))
+        if epoch is not None:
+            self._count(trial, epoch)
 
     def _count(self, trial: Running, epoch: EpochResult) -> None:
-        """Take in a new epoch."""
         trial.epochs.append(epoch)
         if not self.stage.kept:
             self._listener(EpochEnded(None, epoch))
@@ -269,8 +261,7 @@ class Conductor:
                 continue
             del self._running[trial_id]
             self._placement.end(trial_id)
-            self._cut_off[trial.number] = trial
-            self._placement.wait(trial.suggestion, self._graph_of(trial.suggestion.params))
+            self._wait(trial)
 
     def end(self, trial_id: str) -> None:
         """Keep the record of a trial that is over, in the study and in ``trials.jsonl``."""
@@ -278,22 +269,32 @@ class Conductor:
         if trial is None:
             return
         self._placement.end(trial_id)
-        self._keep(trial.record())
+        if self._sizing.needs_more(trial):
+            trial.tried_again()
+            self._wait(trial)
+        else:
+            self._keep(trial)
 
-    def _keep(self, record: TrialRecord) -> None:
+    def _wait(self, trial: Running) -> None:
+        """Let a trial wait that has started before."""
+        self._cut_off[trial.number] = trial
+        self._placement.wait(trial.suggestion, self._graph_of(trial.suggestion.params))
+
+    def _keep(self, trial: Running) -> None:
+        record = trial.record()
         try:
             if self.stage.kept:
-                self._keep_trial(record)
+                self._keep_trial(record, trial.shares)
         finally:
             # Whatever cannot be written: a stage must not wait for it.
             self.stage.ended(record)
 
-    def _keep_trial(self, record: TrialRecord) -> None:
+    def _keep_trial(self, record: TrialRecord, shares: int) -> None:
         self._spending.reserve.ended(record)
         if record.stop_reason == "infeasible":
             self._spending.infeasible()
         self._run.append_trial(record)
         self._retention.ended(record)
-        self._memory.ended(record)
+        self._memory.ended(record, shares)
         self._sampler.tell(record)
         self._listener(TrialEnded(record))

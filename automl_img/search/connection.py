@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,50 +14,12 @@ from automl_img.errors import SettingsError
 from automl_img.runs import Run
 from automl_img.search.cluster import connected
 from automl_img.search.interrupts import keeping_signals
-from automl_img.search.resources import NodeSize, Resources
+from automl_img.search.resources import Resources
 from automl_img.search.shipping import Shipping, serving
 from automl_img.search.tokens import make_token
 from automl_img.search.worker import environment
 
 _OBJECT_STORE_BYTES = 150_000_000
-# Seconds for which the nodes of a cluster are taken to be the same.
-_SAME_NODES = 5.0
-
-
-class Nodes:
-    """What trials may have by now: of this machine always the same, of a cluster what its nodes
-    give away, which come and go."""
-
-    def __init__(self, resources: Resources) -> None:
-        self._resources = resources
-        self._looked, self._sizes = -math.inf, [NodeSize(0, 0, 0)]
-
-    def room(self, threads: int) -> int:
-        """How many trials of so many threads find room at a time."""
-        if self._resources.address is None:
-            return self._resources.workers
-        return self._resources.room_on(self._now(), threads)
-
-    def threads(self, alone: bool) -> int:
-        """CPU threads that a trial can have; 0 where no node has room for any.
-
-        Args:
-            alone: whether it has a node for itself.
-        """
-        wanted = self._resources.threads_alone if alone else self._resources.threads
-        if self._resources.address is None:
-            return wanted
-        asked = self._resources.gpus_per_trial, self._resources.memory_bytes
-        able = [node.cores for node in self._now() if node.room(1, *asked)]
-        return min(wanted, max(able, default=0))
-
-    def _now(self) -> list[NodeSize]:
-        if time.monotonic() - self._looked > _SAME_NODES:
-            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-            keys = ("CPU", "GPU", "memory")
-            self._sizes = [NodeSize(*(int(each.get(key, 0)) for key in keys)) for each in nodes]
-            self._looked = time.monotonic()
-        return self._sizes
 
 
 @contextmanager

@@ -5,10 +5,9 @@ The study and ``trials.jsonl`` hold the search; a new Tuner on the same study go
 
 from __future__ import annotations
 
-import math
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from ray import tune
@@ -20,8 +19,8 @@ from automl_img.events import Listener, Notice
 from automl_img.files import disk_is_full
 from automl_img.runs import RAY, Run, remove_folders
 from automl_img.search.conductor import Conductor
-from automl_img.search.connection import Nodes
 from automl_img.search.resources import Resources
+from automl_img.search.room import PATIENCE_WITHOUT, Nodes, Waits
 from automl_img.search.shipping import Shipping
 from automl_img.search.worker import run_trial
 
@@ -29,59 +28,10 @@ from automl_img.search.worker import run_trial
 _MOST_FAILURES = 2
 # The same on a cluster, where a node may be taken away, and the next one too.
 _MOST_FAILURES_OF_NODES = 5
-# Seconds for which a node that was lost may come back, before trials ask for less; and before the
-# search ends, where no node is left.
-_PATIENCE, _PATIENCE_WITHOUT = 60.0, 900.0
 # How often another Tuner goes on where one has ended early.
 _MOST_RESTARTS = 3
 # What a worker runs; see ``automl_img.search.worker.run_trial``.
 Trainable = Callable[[dict[str, Any]], None]
-
-
-class _Waits(tune.Callback):  # type: ignore[misc]
-    """Ends Ray Tune where no node has what its trials ask for any more, so that the next one asks
-    for less; Tune itself would wait for ever for a node as large as the one that was lost.
-
-    Attributes:
-        in_vain: whether it has ended so.
-    """
-
-    def __init__(self, nodes: Nodes, alone: bool, threads: int, listener: Listener) -> None:
-        """
-        Args:
-            threads: that each trial asks for.
-        """
-        super().__init__()
-        self._nodes, self._alone, self._threads = nodes, alone, threads
-        self._listener = listener
-        self._since = math.inf
-        self.in_vain = False
-
-    @property
-    def room(self) -> int:
-        """For how many trials there is room, after a look at what the nodes have."""
-        self._look()
-        return min(self._nodes.room(self._threads), 1 if self._alone else sys.maxsize)
-
-    def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
-        self._look()
-        if self.in_vain:
-            # A trial that waits keeps Tune from ending.
-            raise RuntimeError(f"no node has {self._threads} CPUs any more")
-
-    def _look(self) -> None:
-        now, left = time.monotonic(), self._nodes.threads(self._alone)
-        if left >= self._threads:
-            self._since = math.inf
-            return
-        if self._since == math.inf:
-            what = "no node with room for a trial" if not left else f"nodes of {left} CPUs at most"
-            self._listener(Notice(f"the cluster has {what} by now; a larger one is waited for"))
-            self._since = now
-        self.in_vain = now - self._since > (_PATIENCE if left else _PATIENCE_WITHOUT)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
 
 
 class _Searcher(Searcher):  # type: ignore[misc]
@@ -96,13 +46,13 @@ class _Searcher(Searcher):  # type: ignore[misc]
         conductor: Conductor,
         alone: bool,
         threads: int,
-        waits: _Waits,
+        waits: Waits,
         shipping: Shipping | None,
     ) -> None:
         """
         Args:
-            alone: whether trials have a whole machine; what wants another share is left.
-            threads: of each.
+            alone: whether trials have a whole machine; what wants less than that, or more, is left.
+            threads: of a trial that has one share.
             waits: says for how many trials there is room, and whether there will be any.
             shipping: how trials on other nodes come to their files.
         """
@@ -111,7 +61,6 @@ class _Searcher(Searcher):  # type: ignore[misc]
         self._alone = alone
         self._threads = threads
         self._waits = waits
-        self._running: set[str] = set()
         self._shipping = None if shipping is None else vars(shipping)
         self.failure: Exception | None = None
 
@@ -123,10 +72,10 @@ class _Searcher(Searcher):  # type: ignore[misc]
         room = self._waits.room
         if self._waits.in_vain:
             return Searcher.FINISHED
-        if len(self._running) >= room:
+        if not room:
             return None
         try:
-            spec = self._conductor.next(trial_id)
+            spec = self._conductor.next(trial_id, self._waits.most_shares)
         except SearchError as error:
             # Another Tuner would come to the same end.
             self.failure = error
@@ -134,8 +83,9 @@ class _Searcher(Searcher):  # type: ignore[misc]
         if spec is None:
             # After None Tune asks again with each event; what is running gives some.
             return Searcher.FINISHED if self._conductor.over else None
-        self._running.add(trial_id)
-        return {"spec": vars(spec), "threads": self._threads, "shipping": self._shipping}
+        self._waits.asked(trial_id, spec.shares)
+        threads = self._threads if self._alone else self._threads * spec.shares
+        return {"spec": vars(spec), "threads": threads, "shipping": self._shipping}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         self._conductor.hear(trial_id, result)
@@ -143,7 +93,7 @@ class _Searcher(Searcher):  # type: ignore[misc]
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        self._running.discard(trial_id)
+        self._waits.ended(trial_id)
         # The result at which a trial is stopped comes here and nowhere else.
         try:
             self._conductor.hear(trial_id, result or {})
@@ -211,7 +161,7 @@ def run_trials(
     while not conductor.over:
         alone = conductor.alone
         threads = nodes.threads(alone) or resources.threads
-        waits = _Waits(nodes, alone, threads, listener)
+        waits = Waits(nodes, alone, threads, listener)
         error = _run(conductor, run, resources, waits, threads, alone, shipping, trainable)
         if error is None and (conductor.over or conductor.alone is not alone):
             continue
@@ -220,7 +170,7 @@ def run_trials(
             continue
         if waits.in_vain:
             raise SearchError(
-                f"the cluster has had no node with room for a trial for {_PATIENCE_WITHOUT:g} s; "
+                f"the cluster has had no node with room for a trial for {PATIENCE_WITHOUT:g} s; "
                 f"what was trained is kept, and automl-img resume {run.known_as} goes on"
             )
         failures += 1
@@ -237,7 +187,7 @@ def _run(
     conductor: Conductor,
     run: Run,
     resources: Resources,
-    waits: _Waits,
+    waits: Waits,
     threads: int,
     alone: bool,
     shipping: Shipping | None,
@@ -254,12 +204,12 @@ def _run(
     """
     storage = run.path / RAY
     searcher = _Searcher(conductor, alone, threads, waits, shipping)
-    asked = {"cpu": threads, "gpu": resources.gpus_per_trial}
-    if shipping is not None and resources.memory_bytes:
+    asked = {"GPU": resources.gpus_per_trial}
+    if shipping is not None:
         # So much Ray counts as given away on the node.
         asked["memory"] = resources.memory_bytes
     tuner = tune.Tuner(
-        tune.with_resources(trainable, asked),
+        tune.with_resources(trainable, partial(_request, asked)),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=_Scheduler(conductor, searcher),
@@ -273,7 +223,7 @@ def _run(
             failure_config=tune.FailureConfig(
                 max_failures=_MOST_FAILURES if shipping is None else _MOST_FAILURES_OF_NODES
             ),
-            callbacks=[] if shipping is None else [waits],
+            callbacks=[waits],
             verbose=0,
         ),
     )
@@ -293,6 +243,18 @@ def _run(
     finally:
         remove_folders([storage])
     return None
+
+
+def _request(share: Mapping[str, float], config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+    """What a trial asks Ray for.
+
+    Args:
+        share: what a trial with one share asks for beside threads, by Ray's names.
+        config: of the trial.
+    """
+    shares = config["spec"]["shares"]
+    asked = {name: each * shares for name, each in share.items() if each}
+    return tune.PlacementGroupFactory([{"CPU": config["threads"], **asked}])
 
 
 def _folder_name(trial: Any) -> str:

@@ -36,14 +36,14 @@ class MemoryBounds:
     ) -> None:
         """
         Args:
-            share: bytes of memory for a trial: the worker's, or of its GPU; 0 where unknown.
-            held: what of it a process holds before it trains.
+            share: bytes of memory for a trial that has one share of its machine: the worker's, or
+                of its GPU; 0 where unknown.
+            held: what a process holds of it before it trains.
             graph_of: the signature of the graph that a trial needs.
             estimate: what a network takes that nobody has built yet.
             images: for training; no batch has more.
         """
-        self._held = held
-        self._room = max(share - held, int(_LEAST_PART * share))
+        self._share, self._held = share, held
         self._graph_of = graph_of
         self._estimate = estimate
         self._images = images
@@ -51,28 +51,48 @@ class MemoryBounds:
         # What was really held, as a part of what was estimated, by backbone.
         self._measured: dict[str, float] = {}
         # Estimates of trials that ran out of memory in this session, and the largest of one that
-        # did not, by backbone.
-        self._failed: dict[str, list[int]] = {}
-        self._trained: dict[str, int] = {}
+        # did not, by backbone; as parts of the room that each had.
+        self._failed: dict[str, list[float]] = {}
+        self._trained: dict[str, float] = {}
 
-    def allowance(self, params: Params) -> int:
-        """The most bytes that may be estimated for a trial; 0 for no bound."""
-        backbone = str(params["backbone"])
-        most = int(self._room / self._measured.get(backbone, _UNMEASURED))
-        trained = self._trained.get(backbone, 0)
+    def allowance(self, params: Params, shares: int = 1) -> int:
+        """The most bytes that may be estimated for a trial that has ``shares`` of its machine; 0
+        for no bound."""
+        backbone, room = str(params["backbone"]), self._room(shares)
+        most = int(room / self._measured.get(backbone, _UNMEASURED))
+        trained = self._trained.get(backbone, 0.0)
         failed = sorted(each for each in self._failed.get(backbone, ()) if each > trained)
         if failed:
             # No larger one than the first that failed; as large a one may have had bad luck, once.
-            most = min(most, failed[0], *(each - 1 for each in failed[1:2]))
-        return max(most, trained) if self._room else 0
+            sizes = [round(each * room) for each in failed]
+            most = min(most, sizes[0], *(size - 1 for size in sizes[1:2]))
+        return max(most, round(trained * room))
 
-    def refusal(self, params: Params) -> str | None:
-        """Why a trial is not worth starting, in a sentence; None where it fits."""
-        allowance = self.allowance(params)
-        if not allowance:
+    def refusal(self, params: Params, most_shares: int = 1) -> str | None:
+        """Why a trial is not worth starting, in a sentence; None where it fits.
+
+        Args:
+            most_shares: that it may have.
+        """
+        if not self._share:
             return None
-        needs = self._footprint(params).of(self._batch(params))
+        needs, allowance = self._needs(params), self.allowance(params, most_shares)
         return too_large(needs, allowance) if needs > allowance else None
+
+    def shares(self, params: Params, most: int) -> int:
+        """How many shares of its machine a trial needs: ``most`` where those are too few, too."""
+        if not self._share:
+            return 1
+        counts, needs = range(1, most), self._needs(params)
+        return next((each for each in counts if needs <= self.allowance(params, each)), most)
+
+    def _room(self, shares: int) -> int:
+        """Bytes for training; a process holds the same before it trains, whatever its share is."""
+        whole = shares * self._share
+        return max(whole - self._held, int(_LEAST_PART * whole))
+
+    def _needs(self, params: Params) -> int:
+        return self._footprint(params).of(self._batch(params))
 
     def estimated(self, params: Params) -> dict[str, float]:
         """See ``automl_img.trials.TrialRecord.memory``."""
@@ -98,15 +118,15 @@ class MemoryBounds:
             factor = min(_MOST_FACTOR, facts.get("grown_bytes", 0.0) / estimated)
             self._measured[backbone] = max(factor, self._measured.get(backbone, _UNMEASURED))
 
-    def ended(self, record: TrialRecord) -> None:
-        """Learn from a trial of this session."""
+    def ended(self, record: TrialRecord, shares: int = 1) -> None:
+        """Learn from a trial of this session, which had ``shares`` of its machine."""
         self.restore(record)
         facts, params = record.memory, record.params
-        if not facts:
+        if not facts or not self._share:
             return
         backbone = str(params["backbone"])
-        estimated = self._known[self._graph_of(params)].of(self._batch(params))
+        estimated = self._needs(params) / self._room(shares)
         if record.stop_reason == "out of memory":
             self._failed.setdefault(backbone, []).append(estimated)
         elif record.epochs:
-            self._trained[backbone] = max(estimated, self._trained.get(backbone, 0))
+            self._trained[backbone] = max(estimated, self._trained.get(backbone, 0.0))

@@ -77,7 +77,7 @@ class Plan:
         seconds: from the start of the search to its report.
         parts: seconds by part, in their order, of the middle one of the simulated searches.
         planned: when this was told, in seconds since 1970.
-        memory_limit: bytes that a worker may hold for itself.
+        memory_limit: bytes that a trial may hold which has the whole machine.
         disk: bytes by what takes them.
         misfits: sentences: what will not fit, and why.
         advice: sentences: what to change.
@@ -169,7 +169,7 @@ class _Planner:
         courses = sorted(self._courses(), key=self._seconds)
         parts = self._parts(courses[len(courses) // 2])
         disk = self._disk(courses)
-        limit = self._resources.memory_bytes
+        limit = self._resources.memory_bytes * self._resources.shares
         return Plan(
             data=self._prepared.name,
             images=self._images,

@@ -86,8 +86,14 @@ class Resources:
         """CPU threads of a trial that has a machine for itself."""
         return self.most_threads or self.threads * self.workers
 
+    @property
+    def machine(self) -> NodeSize:
+        """What all trials on this machine have together."""
+        cores, memory = self.workers * self.threads, self.workers * self.memory_bytes
+        return NodeSize(cores, self.gpus, memory)
+
     def room_on(self, nodes: Sequence[NodeSize], threads: int | None = None) -> int:
-        """How many trials find room on the nodes of a cluster.
+        """How many trials find room on ``nodes``.
 
         Args:
             threads: of each; None takes ``threads``.
@@ -95,6 +101,19 @@ class Resources:
         asked = threads or self.threads, self.gpus_per_trial, self.memory_bytes
         room = sum(node.room(*asked) for node in nodes)
         return room if self.most_workers is None else min(room, self.most_workers)
+
+    def most_shares_on(self, nodes: Sequence[NodeSize], threads: int) -> int:
+        """How many shares a trial may have for which one is too small: those of one of ``nodes``,
+        and of one GPU, as no network is spread over several.
+
+        Args:
+            threads: of a share.
+        """
+        asked = threads, self.gpus_per_trial, self.memory_bytes
+        most = max((node.room(*asked) for node in nodes), default=1)
+        if self.gpus_per_trial:
+            most = min(most, int(1 / self.gpus_per_trial))
+        return max(1, most)
 
     @property
     def shares(self) -> int:

@@ -23,6 +23,7 @@ class Running:
     """A trial on a worker, as the driver sees it.
 
     Attributes:
+        shares: of its machine that it has.
         begun: whether it is known to have started.
         out_of_memory: whether the system had killed a process for want of memory when its own died.
     """
@@ -33,12 +34,31 @@ class Running:
     epochs: list[EpochResult] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     stop_reason: str | None = None
+    shares: int = 1
     begun: bool = False
     out_of_memory: bool = False
 
     @property
     def number(self) -> int:
         return self.suggestion.number
+
+    def take_in(self, message: dict[str, Any]) -> EpochResult | None:
+        """Take in a message of its worker.
+
+        Returns:
+            Its next epoch, where the message tells one that is not known yet.
+        """
+        ended, values = message.pop("ended", None), message.pop("result", None)
+        self.facts.update({key: value for key, value in message.items() if value is not None})
+        if ended is not None:
+            self.stop_reason = ended
+        new = values is not None and values["epoch"] == len(self.epochs) + 1
+        return EpochResult(**values) if new else None
+
+    def tried_again(self) -> None:
+        """Forget how it ended."""
+        self.stop_reason = None
+        self.facts.pop("error", None)
 
     def _death(self) -> tuple[str, str]:
         """The reason, and a sentence, of a trial whose process died each time."""

@@ -25,13 +25,15 @@ if TYPE_CHECKING:
     from automl_img.training.graphs import GraphCache
     from automl_img.training.trainer import Trainer
 
-# In the environment of a worker: bytes that it may hold for itself.
+# In the environment of a worker: bytes that it may hold for itself, with one share of the machine.
 MEMORY = "AUTOML_IMG_WORKER_BYTES"
 _THREADS = "TF_NUM_INTRAOP_THREADS"
 # In the folder of a trial: it has sent away a process that had grown.
 _MOVED = "moved"
 # How the files of the search come to this node of a cluster.
 _files: NodeFiles | None = None
+# Of the machine, that this process has.
+_shares = 1
 # What was measured of exported models, by the signature of their networks.
 _measured: dict[str, dict[str, float]] = {}
 _NO_TIME = (
@@ -79,9 +81,12 @@ def run_trial(config: dict[str, Any]) -> None:
     Raises:
         ProcessTooLarge: before anything is trained; Tune starts the trial in another process.
     """
-    # Of the first trial of a process alone: it is read when TensorFlow is imported.
+    global _shares
+    # Of the first trial of a process alone: it is read when TensorFlow is imported. All others of
+    # the process have as many threads, and as many shares of the machine.
     os.environ[_THREADS] = str(config["threads"])
     spec = TrialSpec(**config["spec"])
+    _shares = spec.shares
     try:
         _train(_local(spec, config["shipping"]))
     except ProcessTooLarge:
@@ -109,7 +114,7 @@ def _kept() -> tuple[GraphCache, Growth]:
     # The collector need not look at what was imported, after each trial, for as long as it lives.
     gc.collect()
     gc.freeze()
-    return GraphCache(), Growth(int(os.environ[MEMORY]))
+    return GraphCache(), Growth(_shares * int(os.environ[MEMORY]))
 
 
 def _train(spec: TrialSpec) -> None:

@@ -130,7 +130,6 @@ def too_large(needs: float, allowance: float) -> str:
         needs, allowance: in bytes.
     """
     return (
-        f"training it needs about {described('size_bytes', needs)} of memory, more than a worker "
-        f"has for it ({described('size_bytes', allowance)}); a smaller batch_size or model, or "
-        "fewer --workers, fits"
+        f"training it needs about {described('size_bytes', needs)} of memory, more than there is "
+        f"for a trial ({described('size_bytes', allowance)}); a smaller batch_size or model fits"
     )

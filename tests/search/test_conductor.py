@@ -637,6 +637,35 @@ def test_a_trial_that_does_not_fit_takes_no_worker_once_its_network_is_known(
     assert {trial.number for trial in refused} - begun
 
 
+def test_a_network_that_turns_out_too_large_for_one_share_is_tried_again_with_more(
+    tmp_path: Path,
+) -> None:
+    search = Search(tmp_path, 1, memory=10**9)
+    spec = search.conductor.next("a", 4)
+    assert spec is not None
+    assert (spec.shares, spec.memory_bytes > 0) == (1, True)
+    facts = {"fixed_bytes": 2 * 10**9, "image_bytes": 0}
+    search.finish("a", "infeasible", error="too large", memory=facts)
+    assert search.run.trials() == []
+    again = search.conductor.next("b", 4)
+    assert again is not None
+    assert (again.number, again.shares) == (spec.number, 2)
+    search.report("b", 1, 0.5)
+    search.finish("b", memory=facts)
+    [kept] = search.run.trials()
+    assert (kept.stop_reason, kept.error) == ("finished", None)
+    assert sum(isinstance(event, TrialStarted) for event in search.events) == 1
+
+
+def test_one_that_is_too_large_for_the_whole_machine_is_not(tmp_path: Path) -> None:
+    search = Search(tmp_path, 1, memory=10**9)
+    search.conductor.next("a", 2)
+    facts = {"fixed_bytes": 10**11, "image_bytes": 0}
+    search.finish("a", "infeasible", error="too large", memory=facts)
+    [kept] = search.run.trials()
+    assert (kept.stop_reason, kept.error) == ("infeasible", "too large")
+
+
 def test_what_is_no_trial_of_the_search_is_not_asked_whether_it_fits(tmp_path: Path) -> None:
     search = Search(tmp_path, 1, memory=10**9)
     spec = search.conductor.next("a")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -12,11 +14,11 @@ from ray.tune.search import Searcher
 from automl_img.errors import SearchError
 from automl_img.events import EpochEnded, Event, Notice
 from automl_img.runs import Run
-from automl_img.search import connection, engine
+from automl_img.search import engine, room
 from automl_img.search.conductor import Conductor
-from automl_img.search.connection import Nodes
-from automl_img.search.engine import _Searcher, _Waits
+from automl_img.search.engine import _request, _Searcher
 from automl_img.search.resources import NodeSize, Resources, share, share_nodes
+from automl_img.search.room import Nodes, Waits
 from automl_img.trials import TrialSpec
 from tests.search.searches import small_search
 
@@ -24,8 +26,8 @@ GB = 10**9
 _MACHINE = Resources(workers=2, threads=1, gpus=0, gpus_per_trial=0)
 
 
-def here(alone: bool) -> _Waits:
-    return _Waits(Nodes(_MACHINE), alone, 1, lambda event: None)
+def here(alone: bool) -> Waits:
+    return Waits(Nodes(_MACHINE), alone, 1, lambda event: None)
 
 
 class OneTrial:
@@ -33,11 +35,12 @@ class OneTrial:
 
     over = False
 
-    def __init__(self, alone: bool) -> None:
-        self.alone = alone
+    def __init__(self, alone: bool, shares: int = 1) -> None:
+        self.alone, self.shares = alone, shares
 
-    def next(self, trial_id: str) -> TrialSpec:
-        return TrialSpec(7, {}, 0, 1, "", "", False, (), True, "")
+    def next(self, trial_id: str, most_shares: int) -> TrialSpec:
+        shares = min(self.shares, most_shares)
+        return TrialSpec(7, {}, 0, 1, "", "", False, (), True, "", shares=shares)
 
 
 def test_a_trial_gets_the_threads_of_its_executor() -> None:
@@ -59,8 +62,62 @@ def test_no_more_trials_run_than_there_is_room_for() -> None:
     assert searcher.suggest("a")
     assert searcher.suggest("b")
     assert searcher.suggest("c") is None
-    searcher._running.discard("a")
+    searcher._waits.ended("a")
     assert searcher.suggest("c")
+
+
+class TestSeveralShares:
+    """For a trial that needs more memory than one has."""
+
+    def test_it_asks_for_so_many_times_the_threads_the_gpus_and_the_memory(self) -> None:
+        machine = Resources(workers=4, threads=3, gpus=2, gpus_per_trial=0.5)
+        waits = Waits(Nodes(machine), False, 3, lambda event: None)
+        conductor = cast(Conductor, OneTrial(alone=False, shares=9))
+        told = _Searcher(conductor, False, 3, waits, None).suggest("a")
+        assert told["spec"]["shares"] == 2
+        asked = _request({"GPU": 0.5, "memory": GB}, told)
+        assert asked.bundles == [{"CPU": 6, "GPU": 1.0, "memory": 2 * GB}]
+
+    def test_on_a_machine_for_itself_it_has_the_threads_of_that(self) -> None:
+        waits = here(alone=True)
+        conductor = cast(Conductor, OneTrial(alone=True, shares=2))
+        assert _Searcher(conductor, True, 2, waits, None).suggest("a")["threads"] == 2
+
+    def test_as_long_as_it_waits_for_them_no_smaller_one_takes_them(self) -> None:
+        machine = Resources(workers=4, threads=1, gpus=0, gpus_per_trial=0)
+        waits = Waits(Nodes(machine), False, 1, lambda event: None)
+        one, two = (cast(Conductor, OneTrial(alone=False, shares=count)) for count in (1, 2))
+        searcher = _Searcher(one, False, 1, waits, None)
+        assert searcher.suggest("a")
+        searcher._conductor = two
+        assert searcher.suggest("b")
+        searcher._conductor = one
+        assert searcher.suggest("c") is None
+        b = SimpleNamespace(trial_id="b")
+        waits.on_trial_start(0, [], b)
+        assert searcher.suggest("c")
+        assert searcher.suggest("d") is None
+        waits.ended("a")
+        waits.on_trial_recover(0, [], b)
+        assert searcher.suggest("d") is None
+
+    def test_one_machine_gives_no_more_than_all_and_of_gpus_one(self) -> None:
+        for each, most in ((0.0, 4), (1.0, 1), (0.5, 2), (0.3, 3), (2.0, 1)):
+            machine = Resources(workers=4, threads=2, gpus=4, gpus_per_trial=each)
+            assert Nodes(machine).most_shares == most
+
+    def test_where_no_node_has_so_many_any_more_it_is_waited_for(
+        self, now: list[tuple[float, float]]
+    ) -> None:
+        nodes = Nodes(on_nodes())
+        waits = Waits(nodes, False, 2, lambda event: None)
+        assert nodes.most_shares == 8
+        waits.asked("a", 8)
+        waits.on_step_begin(0, [])
+        assert waits._since == math.inf
+        now.pop(0)
+        waits.on_step_begin(0, [])
+        assert waits._since < math.inf
 
 
 @pytest.fixture
@@ -75,8 +132,8 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
         ]
         return [*of, {"Alive": False, "Resources": {"CPU": 99.0}}]
 
-    monkeypatch.setattr(connection.ray, "nodes", told)
-    monkeypatch.setattr(connection, "_SAME_NODES", -1.0)
+    monkeypatch.setattr(room.ray, "nodes", told)
+    monkeypatch.setattr(room, "_SAME_NODES", -1.0)
     return nodes
 
 
@@ -112,14 +169,14 @@ class TestWaiting:
     @pytest.fixture
     def clock(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
         found = [0.0]
-        monkeypatch.setattr(engine.time, "monotonic", lambda: found[0])
+        monkeypatch.setattr(room.time, "monotonic", lambda: found[0])
         return found
 
     def test_where_no_node_is_large_enough_any_more_the_executor_ends_after_a_minute(
         self, now: list[tuple[float, float]], clock: list[float]
     ) -> None:
         said: list[Event] = []
-        waits = _Waits(Nodes(on_nodes()), True, 16, said.append)
+        waits = Waits(Nodes(on_nodes()), True, 16, said.append)
         waits.on_step_begin(0, [])
         lost = now.pop(0)
         for clock[0] in (100.0, 150.0):
@@ -141,7 +198,7 @@ class TestWaiting:
     ) -> None:
         now[:] = [(1.0, 0.0)]
         nodes = Nodes(on_nodes())
-        waits = _Waits(nodes, False, nodes.threads(alone=False), lambda event: None)
+        waits = Waits(nodes, False, nodes.threads(alone=False), lambda event: None)
         searcher = _Searcher(cast(Conductor, OneTrial(alone=False)), False, 1, waits, None)
         assert searcher.suggest("a")
         assert searcher.suggest("b") is None
@@ -150,7 +207,7 @@ class TestWaiting:
         self, now: list[tuple[float, float]], clock: list[float]
     ) -> None:
         now.clear()
-        waits = _Waits(Nodes(on_nodes()), False, 2, lambda event: None)
+        waits = Waits(Nodes(on_nodes()), False, 2, lambda event: None)
         searcher = _Searcher(cast(Conductor, OneTrial(alone=False)), False, 2, waits, None)
         assert searcher.suggest("a") is None
         clock[0] = 800.0

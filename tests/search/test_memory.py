@@ -8,6 +8,7 @@ import pytest
 
 from automl_img.events import Event, TrialStarted
 from automl_img.search import session
+from automl_img.search.hardware import core_count
 from automl_img.search.memory import MemoryBounds
 from automl_img.search.storage import open_studies
 from automl_img.training.costs import Footprint
@@ -105,6 +106,29 @@ def test_what_ran_out_of_memory_in_an_earlier_session_may_have_room_now() -> Non
     assert memory.refusal(params(33)) is None
 
 
+def test_what_is_too_large_for_one_share_gets_as_many_as_it_needs() -> None:
+    memory = bounds()
+    memory.restore(ended(params(8), fixed_bytes=0, image_bytes=10**8))
+    # A share has 4 GB of room, one of two has 9.3, of three 14.7: what is held anyway counts once.
+    assert [memory.shares(params(batch), 4) for batch in (40, 41, 93, 94, 146, 1000)] == [
+        1, 2, 2, 3, 3, 4,
+    ]  # fmt: skip
+    assert memory.refusal(params(93)) is not None
+    assert memory.refusal(params(93), most_shares=2) is None
+    assert memory.refusal(params(1000), most_shares=4) is not None
+    assert bounds(share=0).shares(params(1000), 4) == 1
+
+
+def test_what_ran_out_of_memory_with_several_shares_tells_what_one_has_room_for() -> None:
+    memory = bounds()
+    memory.ended(ended(params(70), "out of memory", fixed_bytes=0, image_bytes=10**8), shares=2)
+    # Seven GB of room for seven: with three for one share it ends at three.
+    assert memory.refusal(params(70), most_shares=2) is None
+    assert memory.refusal(params(71), most_shares=2) is not None
+    assert memory.shares(params(30), 2) == 1
+    assert memory.shares(params(31), 2) == 2
+
+
 def test_without_a_share_nothing_is_refused() -> None:
     memory = bounds(share=0)
     memory.ended(ended(params(8), fixed_bytes=10**12, image_bytes=10**8))
@@ -116,22 +140,49 @@ def test_a_machine_with_little_memory_still_trains_small_networks() -> None:
     assert bounds(share=GB).allowance(params(8)) > 10**8
 
 
-@pytest.mark.slow
-def test_what_does_not_fit_is_not_trained_and_told_to_the_sampler_as_a_broken_constraint(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+_BATCHES: dict[str, object] = {
+    "fix": {name: value for name, value in TINY.items() if name != "batch_size"},
+    "search": {"batch_size": "8,4096", "optimizer.learning_rate": "1e-3..1e-2:log"},
+}
+
+
+def room_for(share: int, patch: pytest.MonkeyPatch) -> None:
+    """Give each trial so many bytes; of the tiny network 8 images take 0.2 MB, and all 48 of the
+    photos 1.3 MB."""
+
     def small(
-        share: int,
+        _: int,
         held: int,
         graph_of: Callable[[Params], str],
         estimate: Callable[[Params], Footprint],
         images: int,
     ) -> MemoryBounds:
-        # Of the tiny network 8 images take 0.2 MB, and all 48 of them 1.3 MB.
         assert images == 48
-        return MemoryBounds(500_000, 0, graph_of, estimate, images)
+        return MemoryBounds(share, 0, graph_of, estimate, images)
 
-    monkeypatch.setattr(session, "MemoryBounds", small)
+    patch.setattr(session, "MemoryBounds", small)
+
+
+@pytest.mark.slow
+def test_what_needs_the_memory_of_two_workers_runs_by_itself_with_the_threads_of_both(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room_for(700_000, monkeypatch)
+    trials = small_search(
+        photos, tmp_path / "runs", budget=6, sampler="random", workers=2, **_BATCHES
+    ).trials()
+    large = [trial for trial in trials if trial.params["batch_size"] == 4096]
+    assert large
+    assert {trial.threads for trial in large} == {2 * max(1, core_count() // 2)}
+    assert {t.threads for t in trials if t not in large} == {max(1, core_count() // 2)}
+    assert all(trial.epochs for trial in trials)
+
+
+@pytest.mark.slow
+def test_what_does_not_fit_is_not_trained_and_told_to_the_sampler_as_a_broken_constraint(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room_for(500_000, monkeypatch)
     said: list[Event] = []
     run = small_search(
         photos,
@@ -139,8 +190,7 @@ def test_what_does_not_fit_is_not_trained_and_told_to_the_sampler_as_a_broken_co
         said.append,
         budget=6,
         sampler="random",
-        fix={name: value for name, value in TINY.items() if name != "batch_size"},
-        search={"batch_size": "8,4096", "optimizer.learning_rate": "1e-3..1e-2:log"},
+        **_BATCHES,
     )
     trials = run.trials()
     sizes = {trial.number: trial.params["batch_size"] for trial in trials}

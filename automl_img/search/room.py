@@ -1,0 +1,135 @@
+"""Whether there is room for trials: here, or on the nodes of a cluster, which come and go."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from typing import Any
+
+import ray
+from ray import tune
+
+from automl_img.events import Listener, Notice
+from automl_img.search.resources import NodeSize, Resources
+
+# Seconds for which the nodes of a cluster are taken to be the same.
+_SAME_NODES = 5.0
+# Seconds for which a node that was lost may come back, before trials ask for less; and before the
+# search ends, where no node is left.
+PATIENCE, PATIENCE_WITHOUT = 60.0, 900.0
+
+
+class Nodes:
+    """What trials may have by now: of this machine always the same, of a cluster what its nodes
+    give away, which come and go."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._looked, self._sizes = -math.inf, [NodeSize(0, 0, 0)]
+
+    def room(self, threads: int) -> int:
+        """How many trials of so many threads find room at a time."""
+        return self._resources.room_on(self._now(), threads)
+
+    def threads(self, alone: bool) -> int:
+        """CPU threads that a trial can have; 0 where no node has room for any.
+
+        Args:
+            alone: whether it has a node for itself.
+        """
+        wanted = self._resources.threads_alone if alone else self._resources.threads
+        asked = self._resources.gpus_per_trial, self._resources.memory_bytes
+        able = [node.cores for node in self._now() if node.room(1, *asked)]
+        return min(wanted, max(able, default=0))
+
+    @property
+    def most_shares(self) -> int:
+        """How many shares a trial may have; see ``Resources``."""
+        threads = self.threads(alone=False) or self._resources.threads
+        return self._resources.most_shares_on(self._now(), threads)
+
+    def _now(self) -> list[NodeSize]:
+        if self._resources.address is None:
+            return [self._resources.machine]
+        if time.monotonic() - self._looked > _SAME_NODES:
+            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            keys = ("CPU", "GPU", "memory")
+            self._sizes = [NodeSize(*(int(each.get(key, 0)) for key in keys)) for each in nodes]
+            self._looked = time.monotonic()
+        return self._sizes
+
+
+class Waits(tune.Callback):  # type: ignore[misc]
+    """Ends Ray Tune where no node has what its trials ask for any more, so that the next one asks
+    for less; Tune itself would wait for ever for a node as large as the one that was lost.
+
+    Attributes:
+        in_vain: whether it has ended so.
+    """
+
+    def __init__(self, nodes: Nodes, alone: bool, threads: int, listener: Listener) -> None:
+        """
+        Args:
+            alone: whether each trial has a machine for itself.
+            threads: of a share, of which a trial asks for one or several; or of a whole machine.
+        """
+        super().__init__()
+        self._nodes, self._alone, self._threads = nodes, alone, threads
+        self._listener = listener
+        self._since = math.inf
+        self._shares: dict[str, int] = {}
+        self._started: set[str] = set()
+        self.in_vain = False
+
+    @property
+    def room(self) -> int:
+        """For how many shares there is room, after a look at what the nodes have; none as long as
+        one that asks for several has not found its own, which smaller ones would take from it."""
+        self._look()
+        if any(count > 1 for trial, count in self._shares.items() if trial not in self._started):
+            return 0
+        taken = sum(self._shares.values())
+        most = 1 if self._alone else sys.maxsize
+        return max(0, min(self._nodes.room(self._threads), most) - taken)
+
+    @property
+    def most_shares(self) -> int:
+        """How many shares a trial may have by now."""
+        return self._nodes.most_shares
+
+    def asked(self, trial_id: str, shares: int) -> None:
+        """Take in that a trial asks for room."""
+        self._shares[trial_id] = shares
+
+    def ended(self, trial_id: str) -> None:
+        """Take in that a trial has none any more."""
+        self._shares.pop(trial_id, None)
+        self._started.discard(trial_id)
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._started.add(trial.trial_id)
+
+    def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._started.discard(trial.trial_id)
+
+    def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
+        self._look()
+        if self.in_vain:
+            # A trial that waits keeps Tune from ending.
+            raise RuntimeError(f"no node has {self._threads} CPUs any more")
+
+    def _look(self) -> None:
+        now, left = time.monotonic(), self._nodes.threads(self._alone)
+        wanted = max(self._shares.values(), default=1)
+        if left >= self._threads and self.most_shares >= wanted:
+            self._since = math.inf
+            return
+        if self._since == math.inf:
+            what = "no node with room for a trial" if not left else f"nodes of {left} CPUs at most"
+            self._listener(Notice(f"the cluster has {what} by now; a larger one is waited for"))
+            self._since = now
+        self.in_vain = now - self._since > (PATIENCE if left else PATIENCE_WITHOUT)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
