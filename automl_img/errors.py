@@ -16,6 +16,7 @@ AutomlImgError              one sentence: the rule, the value, what to do; exit 
    |- OutOfTime             the budget is over; what the trial has reached counts
    |- Hung                  nothing happened for longer than --trial-timeout
    |- DiskFull              a file could not be written; the search cannot go on either
+   |- UnfitNode             a node of a cluster cannot run trials; another one has them
    |- OutOfMemory           the model at its batch size does not fit
    `- TooLarge              it would not fit, so it is not trained
 """
@@ -108,6 +109,12 @@ class DiskFull(TrialFailed):
     reason = "disk full"
 
 
+class UnfitNode(TrialFailed):
+    """A node of a cluster cannot run trials, whichever they are; the trial goes on elsewhere."""
+
+    reason = "unfit node"
+
+
 class OutOfMemory(TrialFailed):
     """A trial needs more memory than there is."""
 
@@ -126,6 +133,11 @@ class TooLarge(TrialFailed):
     def __init__(self, message: str, memory: dict[str, float]) -> None:
         super().__init__(message)
         self.memory = memory
+
+
+def first_line(error: BaseException, most: int = 200) -> str:
+    """The first line of what an error says, at most so many characters of it, or its name."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:

@@ -269,7 +269,7 @@ class Conductor:
         if trial is None:
             return
         self._placement.end(trial_id)
-        if self._sizing.needs_more(trial):
+        if self._sizing.goes_elsewhere(trial):
             trial.tried_again()
             self._wait(trial)
         else:

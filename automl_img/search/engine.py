@@ -5,6 +5,7 @@ The study and ``trials.jsonl`` hold the search; a new Tuner on the same study go
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -14,13 +15,13 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from automl_img.errors import SearchError
+from automl_img.errors import SearchError, UnfitNode
 from automl_img.events import Listener, Notice
 from automl_img.files import disk_is_full
 from automl_img.runs import RAY, Run, remove_folders
 from automl_img.search.conductor import Conductor
 from automl_img.search.resources import Resources
-from automl_img.search.room import PATIENCE_WITHOUT, Nodes, Waits
+from automl_img.search.room import Nodes, Waits
 from automl_img.search.shipping import Shipping
 from automl_img.search.worker import run_trial
 
@@ -85,7 +86,8 @@ class _Searcher(Searcher):  # type: ignore[misc]
             return Searcher.FINISHED if self._conductor.over else None
         self._waits.asked(trial_id, spec.shares)
         threads = self._threads if self._alone else self._threads * spec.shares
-        return {"spec": vars(spec), "threads": threads, "shipping": self._shipping}
+        told = {"spec": vars(spec), "threads": threads, "shipping": self._shipping}
+        return {**told, "without": self._waits.without}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         self._conductor.hear(trial_id, result)
@@ -94,6 +96,9 @@ class _Searcher(Searcher):  # type: ignore[misc]
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         self._waits.ended(trial_id)
+        message = json.loads((result or {}).get("message", "{}"))
+        if message.get("ended") == UnfitNode.reason:
+            self._waits.leave(message["node"], message["error"])
         # The result at which a trial is stopped comes here and nowhere else.
         try:
             self._conductor.hear(trial_id, result or {})
@@ -143,6 +148,7 @@ def run_trials(
     resources: Resources,
     listener: Listener,
     shipping: Shipping | None = None,
+    hurried: Callable[[], bool] = lambda: False,
     trainable: Trainable = run_trial,
 ) -> None:
     """Run trials until the conductor has none left; their records are on disk when this returns.
@@ -151,17 +157,19 @@ def run_trials(
     early, another Tuner goes on with the same trials, three times at the most.
 
     Args:
+        hurried: whether no node is to be waited for any more.
         trainable: another one trains nothing, so that the driver alone is measured.
 
     Raises:
-        SearchError: it ended early once more, or the server of the study is away.
+        SearchError: it ended early once more, no node has room for a trial, or the server of the
+            study is away.
         Exception: a disk is full; see ``automl_img.files.disk_is_full``.
     """
     failures, nodes = 0, Nodes(resources)
     while not conductor.over:
         alone = conductor.alone
         threads = nodes.threads(alone) or resources.threads
-        waits = Waits(nodes, alone, threads, listener)
+        waits = Waits(nodes, alone, threads, listener, hurried)
         error = _run(conductor, run, resources, waits, threads, alone, shipping, trainable)
         if error is None and (conductor.over or conductor.alone is not alone):
             continue
@@ -169,10 +177,7 @@ def run_trials(
         if waits.in_vain and nodes.threads(alone):
             continue
         if waits.in_vain:
-            raise SearchError(
-                f"the cluster has had no node with room for a trial for {PATIENCE_WITHOUT:g} s; "
-                f"what was trained is kept, and automl-img resume {run.known_as} goes on"
-            )
+            raise SearchError(_no_room(nodes, run))
         failures += 1
         why = f"Ray Tune ended early ({error or 'without an error'})"
         if failures > _MOST_RESTARTS:
@@ -181,6 +186,15 @@ def run_trials(
                 f"{run.known_as} goes on"
             )
         listener(Notice(f"{why}; it is started again"))
+
+
+def _no_room(nodes: Nodes, run: Run) -> str:
+    """The sentence for a cluster without room for any trial."""
+    goes_on = f"what was trained is kept, and automl-img resume {run.known_as} goes on"
+    if nodes.none_is_fit:
+        why = list(nodes.unfit.values())[-1]
+        return f"no node of the cluster is fit for trials, the last one as {why}; {goes_on}"
+    return f"the cluster has no node with room for a trial any more; {goes_on}"
 
 
 def _run(
@@ -252,9 +266,10 @@ def _request(share: Mapping[str, float], config: Mapping[str, Any]) -> tune.Plac
         share: what a trial with one share asks for beside threads, by Ray's names.
         config: of the trial.
     """
-    shares = config["spec"]["shares"]
+    shares, without = config["spec"]["shares"], ",".join(config["without"])
     asked = {name: each * shares for name, each in share.items() if each}
-    return tune.PlacementGroupFactory([{"CPU": config["threads"], **asked}])
+    where = {"bundle_label_selector": [{"ray.io/node-id": f"!in({without})"}]} if without else {}
+    return tune.PlacementGroupFactory([{"CPU": config["threads"], **asked}], **where)
 
 
 def _folder_name(trial: Any) -> str:

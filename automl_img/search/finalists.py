@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from automl_img.data.sealed import TestImages
+from automl_img.errors import first_line
 from automl_img.evaluation.label_errors import suspected_labels
 from automl_img.events import Listener, Notice, Phase
 from automl_img.export.keras import export_keras
@@ -127,7 +128,7 @@ class _Steps:
             )
         # Of a library that the search can do without.
         except Exception as error:
-            self._listener(Notice(f"nobody looked for wrong labels: {_first_line(error)}"))
+            self._listener(Notice(f"nobody looked for wrong labels: {first_line(error)}"))
             return
         if suspected is not None:
             run.write_json("label_errors.json", suspected)
@@ -165,11 +166,7 @@ class _Steps:
         except Exception as error:
             if disk_is_full(error):
                 raise
-            listener(Notice(f"no ensemble: {_first_line(error)}"))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            listener(Notice(f"no ensemble: {first_line(error)}"))
 
 
 def clear_trials(run: Run) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import ray
@@ -21,11 +22,12 @@ PATIENCE, PATIENCE_WITHOUT = 60.0, 900.0
 
 
 class Nodes:
-    """What trials may have by now: of this machine always the same, of a cluster what its nodes
-    give away, which come and go."""
+    """What trials may have by now: of this machine always the same, of a cluster what those of its
+    nodes give away that are fit for trials; they come and go."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
+        self._unfit: dict[str, str] = {}
         self._looked, self._sizes = -math.inf, [NodeSize(0, 0, 0)]
 
     def room(self, threads: int) -> int:
@@ -49,13 +51,31 @@ class Nodes:
         threads = self.threads(alone=False) or self._resources.threads
         return self._resources.most_shares_on(self._now(), threads)
 
+    @property
+    def unfit(self) -> dict[str, str]:
+        """Why nodes get no trials any more, by Ray's numbers of them; where one is mended and joins
+        again it has another."""
+        return dict(self._unfit)
+
+    @property
+    def none_is_fit(self) -> bool:
+        """Whether there are nodes, but none that is fit for trials."""
+        return bool(self._unfit) and all(
+            node["NodeID"] in self._unfit for node in ray.nodes() if node["Alive"]
+        )
+
+    def leave(self, node: str, why: str) -> None:
+        """Count with a node no more, as it is not fit for trials."""
+        self._unfit[node] = why
+        self._looked = -math.inf
+
     def _now(self) -> list[NodeSize]:
         if self._resources.address is None:
             return [self._resources.machine]
         if time.monotonic() - self._looked > _SAME_NODES:
-            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-            keys = ("CPU", "GPU", "memory")
-            self._sizes = [NodeSize(*(int(each.get(key, 0)) for key in keys)) for each in nodes]
+            fit = [n for n in ray.nodes() if n["Alive"] and n["NodeID"] not in self._unfit]
+            keys, given = ("CPU", "GPU", "memory"), [node["Resources"] for node in fit]
+            self._sizes = [NodeSize(*(int(each.get(key, 0)) for key in keys)) for each in given]
             self._looked = time.monotonic()
         return self._sizes
 
@@ -68,15 +88,23 @@ class Waits(tune.Callback):  # type: ignore[misc]
         in_vain: whether it has ended so.
     """
 
-    def __init__(self, nodes: Nodes, alone: bool, threads: int, listener: Listener) -> None:
+    def __init__(
+        self,
+        nodes: Nodes,
+        alone: bool,
+        threads: int,
+        listener: Listener,
+        hurried: Callable[[], bool] = lambda: False,
+    ) -> None:
         """
         Args:
             alone: whether each trial has a machine for itself.
             threads: of a share, of which a trial asks for one or several; or of a whole machine.
+            hurried: whether nothing is to be waited for.
         """
         super().__init__()
         self._nodes, self._alone, self._threads = nodes, alone, threads
-        self._listener = listener
+        self._listener, self._hurried = listener, hurried
         self._since = math.inf
         self._shares: dict[str, int] = {}
         self._started: set[str] = set()
@@ -101,6 +129,17 @@ class Waits(tune.Callback):  # type: ignore[misc]
     def asked(self, trial_id: str, shares: int) -> None:
         """Take in that a trial asks for room."""
         self._shares[trial_id] = shares
+
+    @property
+    def without(self) -> list[str]:
+        """Nodes that a trial must not come to, by Ray's numbers of them."""
+        return sorted(self._nodes.unfit)
+
+    def leave(self, node: str, why: str) -> None:
+        """Give a node no trials any more, and say why."""
+        if node not in self._nodes.unfit:
+            self._listener(Notice(f"a node gets no trials of this search any more: {why}"))
+        self._nodes.leave(node, why)
 
     def ended(self, trial_id: str) -> None:
         """Take in that a trial has none any more."""
@@ -129,7 +168,10 @@ class Waits(tune.Callback):  # type: ignore[misc]
             what = "no node with room for a trial" if not left else f"nodes of {left} CPUs at most"
             self._listener(Notice(f"the cluster has {what} by now; a larger one is waited for"))
             self._since = now
-        self.in_vain = now - self._since > (PATIENCE if left else PATIENCE_WITHOUT)
+        patience = PATIENCE if left else PATIENCE_WITHOUT
+        if self._hurried() or self._nodes.none_is_fit:
+            patience = -1.0
+        self.in_vain = now - self._since > patience
 
     def __getstate__(self) -> dict[str, Any]:
         return {}

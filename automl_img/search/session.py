@@ -121,7 +121,11 @@ class Session:
         from automl_img.search.connection import ray_for
         from automl_img.search.engine import run_trials
 
-        earlier, settings, resources = self.earlier, self.settings, self.resources
+        earlier, settings, resources, run = self.earlier, self.settings, self.resources, self.run
+
+        def hurried() -> bool:
+            return interrupt.requested or self.spending.used_up("retraining")
+
         ahead = LoadAhead()
         retraining = Retraining(
             self.run.trials,
@@ -145,9 +149,9 @@ class Session:
             )
             # Of a run that was killed at its end, nothing may be left to train.
             if not conductor.over:
-                with ray_for(resources, self.run, self.specs.read) as shipping:
+                with ray_for(resources, run, self.specs.read) as shipping:
                     try:
-                        run_trials(conductor, self.run, resources, self.listener, shipping)
+                        run_trials(conductor, run, resources, self.listener, shipping, hurried)
                     finally:
                         ahead.end()
             if settings.storage is not None:

@@ -80,7 +80,11 @@ def serving(run: Path, others: Sequence[str]) -> Iterator[Shipping]:
 
 
 class NodeFiles:
-    """The files of a search on this node, which may see the run folder or not."""
+    """The files of a search on this node.
+
+    Attributes:
+        sees_run: whether it sees the run folder itself.
+    """
 
     def __init__(self, shipping: Shipping) -> None:
         """
@@ -95,10 +99,10 @@ class NodeFiles:
                     f"{socket.gethostname()} has {here[name]}"
                 )
         self._server, self._run = ray.get_actor(shipping.token), shipping.run
-        self._sees_run = False
+        self.sees_run = False
         with suppress(OSError):
             token = (Path(shipping.run) / _TOKEN).read_text(encoding="utf-8")
-            self._sees_run = token == shipping.token
+            self.sees_run = token == shipping.token
         self._root = cache_root() / _TRIALS / shipping.token
         self._folder: Path | None = None
         # What the driver has of the present trial, as the files here looked then.
@@ -119,7 +123,7 @@ class NodeFiles:
             weights=spec.weights and self._weights(spec.weights),
             features=spec.features and str(cache_root() / _FEATURES),
         )
-        if self._sees_run:
+        if self.sees_run:
             return spec
         self._forget()
         self._root.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from automl_img.errors import UnfitNode
 from automl_img.runs import Run
 from automl_img.search.memory import MemoryBounds
 from automl_img.search.running import Running
@@ -46,9 +47,12 @@ class Sizing:
         bound = 0 if known else self._memory.allowance(spec.params, shares)
         return dataclasses.replace(spec, shares=shares, memory_bytes=bound)
 
-    def needs_more(self, trial: Running) -> bool:
-        """Whether the network of a trial, once it was built, was too large for the shares that it
-        had, and is not for more of them."""
+    def goes_elsewhere(self, trial: Running) -> bool:
+        """Whether a trial that has ended is to be tried in another place: its node was not fit for
+        it, or its network, once it was built, too large for the shares that it had, but not for
+        more of them."""
+        if trial.stop_reason == UnfitNode.reason:
+            return True
         if trial.stop_reason != "infeasible" or "memory" not in trial.facts:
             return False
         self._memory.restore(trial.record())

@@ -7,12 +7,21 @@ import functools
 import gc
 import json
 import os
+import socket
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from automl_img.errors import Hung, OutOfMemory, OutOfTime, TooLarge, TrialFailed
-from automl_img.files import write_text
+from automl_img.errors import (
+    Hung,
+    OutOfMemory,
+    OutOfTime,
+    TooLarge,
+    TrialFailed,
+    UnfitNode,
+    first_line,
+)
+from automl_img.files import disk_is_full, write_text
 from automl_img.models.signature import signature
 from automl_img.objectives import Limits
 from automl_img.search.growth import Growth
@@ -28,7 +37,7 @@ if TYPE_CHECKING:
 # In the environment of a worker: bytes that it may hold for itself, with one share of the machine.
 MEMORY = "AUTOML_IMG_WORKER_BYTES"
 _THREADS = "TF_NUM_INTRAOP_THREADS"
-# In the folder of a trial: it has sent away a process that had grown.
+# In the folder of a trial that has sent away a process which had grown.
 _MOVED = "moved"
 # How the files of the search come to this node of a cluster.
 _files: NodeFiles | None = None
@@ -40,7 +49,6 @@ _NO_TIME = (
     "there was no time to train the winner again, so it is the model of its trial, which has not "
     "seen the validation images"
 )
-
 _LITTLE_TIME = (
     "there was no time to train the winner again to its end, and its trial has left no weights: "
     "the model has trained for {} epochs"
@@ -100,10 +108,18 @@ def _local(spec: TrialSpec, shipping: dict[str, str] | None) -> TrialSpec:
     global _files
     if shipping is None:
         return spec
+    from ray.exceptions import RayError
+
     from automl_img.search.shipping import Shipping, files_of
 
-    _files = files_of(Shipping(**shipping))
-    return _files.local(spec)
+    try:
+        _files = files_of(Shipping(**shipping))
+        return _files.local(spec)
+    except RayError:
+        # Of the driver's node.
+        raise
+    except Exception as error:
+        raise UnfitNode(first_line(error)) from error
 
 
 @functools.cache
@@ -174,8 +190,7 @@ def _leave_if_too_large(spec: TrialSpec, graphs: GraphCache, growth: Growth) -> 
     """Make room for a trial; only here nothing holds the model of the one before any more.
 
     Raises:
-        ProcessTooLarge: a new process is to train it. That happens once a trial: Tune may give
-            it to another worker that has grown, and tries it again only so often.
+        ProcessTooLarge: another process is to; once a trial, as Tune tries it only so often.
     """
     from automl_img.training.guards import release_memory
 
@@ -214,6 +229,12 @@ def _report_failure(
         begun: whether it has trained an epoch.
     """
     trace = "".join(traceback.format_exception(error))
+    if why := _why_unfit(error):
+        from ray import get_runtime_context as context
+
+        who = {"error": f"{why} (on {socket.gethostname()})", "node": context().get_node_id()}
+        _report(0, ended=UnfitNode.reason, **who)
+        return
     try:
         from automl_img.training.guards import as_trial_failure
     except Exception:
@@ -240,6 +261,17 @@ def _report_failure(
     _report(0, ended=failure.reason, error=str(failure), trace=unforeseen, memory=memory)
 
 
+def _why_unfit(error: Exception) -> str | None:
+    """Why this node is not fit for trials, if that is what ``error`` tells."""
+    from ray.exceptions import RayError
+
+    if isinstance(error, UnfitNode):
+        return str(error)
+    # The driver writes nothing to the disks of a node that does not see the run folder.
+    apart = _files is not None and not _files.sees_run and not isinstance(error, RayError)
+    return first_line(error) if apart and disk_is_full(error) else None
+
+
 def _report(epoch: int, **content: Any) -> None:
     """Send a report as one string: Tune flattens and renames what it finds in a dictionary.
 
@@ -255,11 +287,7 @@ def _report(epoch: int, **content: Any) -> None:
 
 def _send(failed: bool = False) -> None:
     """Bring what a trial has changed to the driver, before that hears of it: from then on any node
-    can go on from there.
-
-    Args:
-        failed: whether the trial has; perhaps because that cannot be done.
-    """
+    can go on from there. Where the trial has ``failed``, perhaps that is why it cannot be done."""
     if _files is None:
         return
     try:

@@ -193,7 +193,12 @@ class _Search:
     def run(self) -> Seen:
         with ray_for(self._resources, self._run, ()) as nothing:
             run_trials(
-                self._conductor, self._run, self._resources, self._hear, nothing, self._trainable
+                self._conductor,
+                self._run,
+                self._resources,
+                self._hear,
+                nothing,
+                trainable=self._trainable,
             )
             self._seen.ray = sum(
                 sum(process.cpu_times()[:2])

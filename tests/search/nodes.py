@@ -71,8 +71,14 @@ class Cluster:
         head = ["--head", "--port", str(self._port), "--include-dashboard=false"]
         self._start([*head, "--node-ip-address", f"{self._net}.1", "--num-cpus", str(cores)], "h")
 
-    def add_node(self, cores: int = 1, **environment: str) -> subprocess.Popen[bytes]:
-        """Start a node; gives its process, whose group is that of all that it starts."""
+    def add_node(
+        self, cores: int = 1, disk: str = "50%", **environment: str
+    ) -> subprocess.Popen[bytes]:
+        """Start a node; gives its process, whose group is that of all that it starts.
+
+        Args:
+            disk: the size of what it has in place of the hidden folder, as tmpfs takes it.
+        """
         number = len(self._namespaces) + 2
         name, ends = f"{self._bridge}-{number}", (f"{self._bridge}{number}", f"n{number}")
         self._namespaces.append(name)
@@ -84,7 +90,7 @@ class Cluster:
         _must(*inside, "addr", "add", f"{address}/24", "dev", ends[1])
         _must(*inside, "link", "set", ends[1], "up")
         _must(*inside, "link", "set", "lo", "up")
-        hide = f'mount -t tmpfs none "{self.hidden}" && exec "$@"'
+        hide = f'mount -t tmpfs -o size={disk} none "{self.hidden}" && exec "$@"'
         apart = ["ip", "netns", "exec", name, "unshare", "--mount", "sh", "-c", hide, "sh"]
         join = ["--address", self.address, "--node-ip-address", address, "--num-cpus", str(cores)]
         cache = {"AUTOML_IMG_CACHE": str(self.hidden / "cache-of-node")}

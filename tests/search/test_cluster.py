@@ -289,6 +289,21 @@ def test_a_driver_that_was_killed_is_followed_by_another_which_uses_a_node_that_
 
 
 @pytest.mark.slow
+def test_a_node_without_room_for_the_pixels_is_left_and_its_trial_goes_to_another(
+    apart: Cluster,
+) -> None:
+    node = apart.add_node(disk="100k")
+    driver = begin(apart, *searched(apart, "left", "--budget", "3", "--max-epochs", "6"))
+    said = " ".join(text_of(driver).split())
+    apart.lose(node)
+    assert driver.returncode == 0, said
+    assert said.count("a node gets no trials of this search any more: ") == 1
+    trials = [t for t in Run(apart.hidden / "runs" / "left").trials() if t.origin != "repeat"]
+    assert [trial.number for trial in trials] == [0, 1, 2]
+    assert all(trial.epochs and trial.error is None for trial in trials)
+
+
+@pytest.mark.slow
 def test_a_wrong_token_is_one_sentence(apart: Cluster) -> None:
     refused = begin(apart, *searched(apart, "refused", "--budget", "1"), token="0" * 64)
     said = text_of(refused)

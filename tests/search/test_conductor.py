@@ -657,6 +657,22 @@ def test_a_network_that_turns_out_too_large_for_one_share_is_tried_again_with_mo
     assert sum(isinstance(event, TrialStarted) for event in search.events) == 1
 
 
+def test_a_trial_whose_node_was_not_fit_for_it_starts_again_without_a_record(
+    tmp_path: Path,
+) -> None:
+    search = Search(tmp_path, 1)
+    spec = search.conductor.next("a")
+    search.report("a", 1, 0.4)
+    search.finish("a", "unfit node", error="its disk is full (on b)", node="1234")
+    assert search.run.trials() == []
+    assert search.conductor.next("b") == spec
+    search.report("b", 2, 0.5)
+    search.finish("b")
+    [kept] = search.run.trials()
+    assert [result.val_accuracy for result in kept.epochs] == [0.4, 0.5]
+    assert (kept.stop_reason, kept.error) == ("finished", None)
+
+
 def test_one_that_is_too_large_for_the_whole_machine_is_not(tmp_path: Path) -> None:
     search = Search(tmp_path, 1, memory=10**9)
     search.conductor.next("a", 2)

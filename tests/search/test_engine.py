@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
+from ray.tune import PlacementGroupFactory
 from ray.tune.search import Searcher
 
 from automl_img.errors import SearchError
@@ -127,10 +129,14 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
 
     def told() -> list[dict[str, object]]:
         of = [
-            {"Alive": True, "Resources": {"CPU": cpus, "GPU": gpus, "memory": 64 * GB}}
+            {
+                "NodeID": f"node of {cpus:g}",
+                "Alive": True,
+                "Resources": {"CPU": cpus, "GPU": gpus, "memory": 64 * GB},
+            }
             for cpus, gpus in nodes
         ]
-        return [*of, {"Alive": False, "Resources": {"CPU": 99.0}}]
+        return [*of, {"NodeID": "lost", "Alive": False, "Resources": {"CPU": 99.0}}]
 
     monkeypatch.setattr(room.ray, "nodes", told)
     monkeypatch.setattr(room, "_SAME_NODES", -1.0)
@@ -214,6 +220,63 @@ class TestWaiting:
         assert searcher.suggest("a") is None
         clock[0] = 901.0
         assert searcher.suggest("a") == Searcher.FINISHED
+
+    def test_whoever_asked_to_stop_waits_for_none(
+        self, now: list[tuple[float, float]], clock: list[float]
+    ) -> None:
+        now.clear()
+        stopped: list[bool] = []
+        waits = Waits(Nodes(on_nodes()), False, 2, lambda event: None, lambda: bool(stopped))
+        assert (waits.room, waits.in_vain) == (0, False)
+        stopped.append(True)
+        assert (waits.room, waits.in_vain) == (0, True)
+
+
+def nothing(*_: object) -> None:
+    """Whatever is told."""
+
+
+class TestUnfitNodes:
+    """Those that say that they cannot run trials."""
+
+    def leave(self, waits: Waits, node: str, trial: str) -> None:
+        conductor = cast(Conductor, SimpleNamespace(hear=nothing, end=nothing))
+        searcher = _Searcher(conductor, False, 2, waits, None)
+        said = {"ended": "unfit node", "error": "its disk is full (on b)", "node": node}
+        searcher.on_trial_complete(trial, {"message": json.dumps(said)})
+
+    def test_get_no_trials_any_more_and_that_is_told_once(
+        self, now: list[tuple[float, float]]
+    ) -> None:
+        said: list[Event] = []
+        nodes = Nodes(on_nodes())
+        waits = Waits(nodes, False, 2, said.append)
+        assert waits.room == 10
+        for trial in "ab":
+            self.leave(waits, "node of 16", trial)
+        assert waits.room == 2
+        told = _Searcher(cast(Conductor, OneTrial(alone=False)), False, 2, waits, None).suggest("c")
+        assert _request({}, told) == PlacementGroupFactory(
+            [{"CPU": 2}], bundle_label_selector=[{"ray.io/node-id": "!in(node of 16)"}]
+        )
+        [notice] = said
+        assert isinstance(notice, Notice)
+        assert notice.text.endswith("any more: its disk is full (on b)")
+        assert not nodes.none_is_fit
+
+    def test_where_all_are_none_is_waited_for(
+        self, now: list[tuple[float, float]], tmp_path: Path
+    ) -> None:
+        nodes = Nodes(on_nodes())
+        waits = Waits(nodes, False, 2, lambda event: None)
+        for node in ("node of 16", "node of 4"):
+            self.leave(waits, node, node)
+        assert (waits.room, waits.in_vain) == (0, True)
+        sentence = engine._no_room(nodes, Run(tmp_path))
+        assert "is fit for trials, the last one as its disk is full (on b); what" in sentence
+        # Another one, or one that was mended, is.
+        now.append((8.0, 0.0))
+        assert waits.room == 4
 
 
 class Unlucky:
