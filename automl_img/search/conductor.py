@@ -14,7 +14,6 @@ from typing import Any
 from automl_img.errors import DiskFull
 from automl_img.events import EpochEnded, Listener, Notice, TrialEnded, TrialStarted
 from automl_img.runs import Run
-from automl_img.search.hardware import out_of_memory_kills
 from automl_img.search.memory import MemoryBounds
 from automl_img.search.placement import MOST_WAITING, Placement
 from automl_img.search.retention import Retention
@@ -66,7 +65,6 @@ class Conductor:
         # Of trials that were cut off with their executor, by their numbers; they wait.
         self._cut_off: dict[int, Running] = {}
         self._sizing = Sizing(run, memory)
-        self._kills = out_of_memory_kills()
         self._noted: set[str] = set()
 
     @property
@@ -217,13 +215,11 @@ class Conductor:
         self._sampler.report(trial.number, epoch)
         self._listener(EpochEnded(trial.number, epoch))
 
-    def lost(self, trial_id: str) -> None:
-        """The worker of a trial is gone; Tune goes on with the trial in another."""
+    def lost(self, trial_id: str, out_of_memory: bool) -> None:
+        """The worker of a trial is gone, perhaps as the system had no memory left for it; Tune goes
+        on with the trial in another."""
         if trial_id in self._running:
-            # One kill explains the death of one process.
-            killed = out_of_memory_kills() > self._kills
-            self._running[trial_id].out_of_memory = killed
-            self._kills += killed
+            self._running[trial_id].out_of_memory = out_of_memory
             self._placement.replaced(trial_id)
 
     def stops(self, trial_id: str, result: dict[str, Any]) -> bool:

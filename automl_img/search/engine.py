@@ -20,6 +20,7 @@ from automl_img.events import Listener, Notice
 from automl_img.files import disk_is_full
 from automl_img.runs import RAY, Run, remove_folders
 from automl_img.search.conductor import Conductor
+from automl_img.search.kills import Kills
 from automl_img.search.resources import Resources
 from automl_img.search.room import Nodes, Waits
 from automl_img.search.shipping import Shipping
@@ -120,10 +121,15 @@ class _Searcher(Searcher):  # type: ignore[misc]
 class _Scheduler(FIFOScheduler):  # type: ignore[misc]
     """Lets Ray Tune hear from the conductor which trial to stop; starts them in order."""
 
-    def __init__(self, conductor: Conductor, searcher: _Searcher) -> None:
+    def __init__(self, conductor: Conductor, searcher: _Searcher, kills: Kills) -> None:
         super().__init__()
         self._conductor = conductor
         self._searcher = searcher
+        self._kills = kills
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        super().on_trial_add(tune_controller, trial)
+        self._kills.look()
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         try:
@@ -135,7 +141,7 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
         return str(self.STOP if stops else self.CONTINUE)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        self._conductor.lost(trial.trial_id)
+        self._conductor.lost(trial.trial_id, self._kills.explain())
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles schedulers into its snapshots; nothing of a search is restored from those.
@@ -166,11 +172,12 @@ def run_trials(
         Exception: a disk is full; see ``automl_img.files.disk_is_full``.
     """
     failures, nodes = 0, Nodes(resources)
+    kills = Kills(nodes)
     while not conductor.over:
         alone = conductor.alone
         threads = nodes.threads(alone) or resources.threads
         waits = Waits(nodes, alone, threads, listener, hurried)
-        error = _run(conductor, run, resources, waits, threads, alone, shipping, trainable)
+        error = _run(conductor, run, resources, waits, kills, threads, alone, shipping, trainable)
         if error is None and (conductor.over or conductor.alone is not alone):
             continue
         conductor.take_back()
@@ -202,6 +209,7 @@ def _run(
     run: Run,
     resources: Resources,
     waits: Waits,
+    kills: Kills,
     threads: int,
     alone: bool,
     shipping: Shipping | None,
@@ -226,7 +234,7 @@ def _run(
         tune.with_resources(trainable, partial(_request, asked)),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            scheduler=_Scheduler(conductor, searcher),
+            scheduler=_Scheduler(conductor, searcher, kills),
             num_samples=-1,
             reuse_actors=True,
             trial_dirname_creator=_folder_name,

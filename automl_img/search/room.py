@@ -52,6 +52,13 @@ class Nodes:
         return self._resources.most_shares_on(self._now(), threads)
 
     @property
+    def alive(self) -> list[str]:
+        """All nodes, by Ray's numbers of them; this machine alone is ""."""
+        if self._resources.address is None:
+            return [""]
+        return [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+
+    @property
     def unfit(self) -> dict[str, str]:
         """Why nodes get no trials any more, by Ray's numbers of them; where one is mended and joins
         again it has another."""
@@ -60,9 +67,7 @@ class Nodes:
     @property
     def none_is_fit(self) -> bool:
         """Whether there are nodes, but none that is fit for trials."""
-        return bool(self._unfit) and all(
-            node["NodeID"] in self._unfit for node in ray.nodes() if node["Alive"]
-        )
+        return bool(self._unfit) and all(node in self._unfit for node in self.alive)
 
     def leave(self, node: str, why: str) -> None:
         """Count with a node no more, as it is not fit for trials."""

@@ -13,7 +13,6 @@ from automl_img.budget import Budget
 from automl_img.errors import SearchError
 from automl_img.events import EpochEnded, Event, Notice, TrialEnded, TrialStarted
 from automl_img.runs import Run, create_run
-from automl_img.search import conductor
 from automl_img.search.choice import rank
 from automl_img.search.conductor import Conductor
 from automl_img.search.memory import MemoryBounds
@@ -577,18 +576,13 @@ def test_trials_cut_off_with_their_executor_are_kept_where_the_search_is_stopped
 
 
 def test_a_process_that_the_system_ended_for_want_of_memory_is_told_from_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    counted = [3]
-    monkeypatch.setattr(conductor, "out_of_memory_kills", lambda: counted[0])
     search = Search(tmp_path)
-    search.conductor.next("a")
-    search.conductor.lost("a")
-    search.conductor.end("a")
-    search.conductor.next("b")
-    counted[0] += 1
-    search.conductor.lost("b")
-    search.conductor.end("b")
+    for trial, out_of_memory in (("a", False), ("b", True)):
+        search.conductor.next(trial)
+        search.conductor.lost(trial, out_of_memory)
+        search.conductor.end(trial)
     first, second = search.run.trials()
     assert (first.state, first.stop_reason) == (TrialState.FAILED, "worker died")
     assert (second.state, second.stop_reason) == (TrialState.FAILED, "out of memory")
