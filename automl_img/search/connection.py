@@ -70,6 +70,9 @@ _DRIVER_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # Only the older output obeys verbose=0.
     "RAY_AIR_NEW_OUTPUT": "0",
+    # Processes that Ray starts ahead, one a core, lack the environment of trials: none serves.
+    "RAY_enable_worker_prestart": "0",
+    "RAY_prestart_worker_first_driver": "0",
     # The monitor ends the whole search where one worker is large.
     "RAY_memory_monitor_refresh_ms": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

@@ -198,7 +198,9 @@ def test_the_search_never_reads_a_test_image(tmp_path: Path, private_cache: Path
     assert len(kept.labels) == 24
 
 
-def test_a_seed_and_one_worker_give_the_same_search_twice(tmp_path: Path, photos: Path) -> None:
+def test_a_seed_and_one_worker_give_the_same_search_twice(
+    finished: tuple[Run, list[Event]], tmp_path: Path
+) -> None:
     def told(run: Run) -> list[object]:
         keep = ("number", "params", "seed", "stop_reason")
         lines: list[object] = []
@@ -208,8 +210,10 @@ def test_a_seed_and_one_worker_give_the_same_search_twice(tmp_path: Path, photos
             lines.append(([values[key] for key in keep], scores))
         return [*lines, run.read_json("test.json")]
 
-    first = told(small_search(photos, tmp_path / "a"))
-    assert told(small_search(photos, tmp_path / "b")) == first
+    first, _ = finished
+    photos = first.path.parent.parent / "photos"
+    second = small_search(photos, tmp_path / "again", budget=4, max_epochs=6)
+    assert told(second) == told(first)
 
 
 def test_a_diverging_trial_fails_alone(tmp_path: Path, photos: Path) -> None:
@@ -231,32 +235,27 @@ def test_a_diverging_trial_fails_alone(tmp_path: Path, photos: Path) -> None:
     assert run.info["status"] == "finished"
 
 
-def test_a_killed_worker_costs_its_trial_nothing_but_time(tmp_path: Path, photos: Path) -> None:
+def test_a_killed_worker_costs_its_trial_nothing_but_time_and_ctrl_c_keeps_the_best_so_far(
+    tmp_path: Path, photos: Path
+) -> None:
+    events: list[Event] = []
     killed: list[int] = []
 
-    def kill_once(event: Event) -> None:
+    def hear(event: Event) -> None:
+        events.append(event)
         if isinstance(event, EpochEnded) and event.number == 0 and not killed:
             for process in trial_processes():
                 killed.append(process.pid)
                 process.kill()
-
-    run = small_search(photos, tmp_path / "runs", kill_once, max_epochs=4)
-    assert killed
-    first = run.trials()[0]
-    assert first.state is TrialState.COMPLETE
-    assert [result.epoch for result in first.epochs] == [1, 2, 3, 4]
-
-
-def test_ctrl_c_ends_the_search_with_the_best_so_far(tmp_path: Path, photos: Path) -> None:
-    events: list[Event] = []
-
-    def interrupt(event: Event) -> None:
-        events.append(event)
         if isinstance(event, TrialEnded) and event.record.number == 0:
             os.kill(os.getpid(), signal.SIGINT)
 
     assert threading.current_thread() is threading.main_thread()
-    run = small_search(photos, tmp_path / "runs", interrupt, budget=50)
+    run = small_search(photos, tmp_path / "runs", hear, budget=50, max_epochs=4)
+    assert killed
+    first = run.trials()[0]
+    assert first.state is TrialState.COMPLETE
+    assert [result.epoch for result in first.epochs] == [1, 2, 3, 4]
     assert run.info["status"] == "interrupted"
     assert len(run.trials()) <= 2
     assert run.read_json("test.json") is not None
