@@ -64,9 +64,10 @@ class FileServer:
         """A digest of the content of a file, by which it is the same wherever it lies."""
         return digest_of_file(str(self._checked(path, self._readable)))
 
-    def note(self, name: str, node: str, facts: dict[str, Any]) -> None:
-        """Keep what a node tells of features in its cache; see ``search.node_features``."""
-        self._notes.setdefault(name, {})[node] = facts
+    def note(self, node: str, facts: dict[str, dict[str, Any]]) -> None:
+        """Keep what a node tells of features in its cache, by name."""
+        for name, each in facts.items():
+            self._notes.setdefault(name, {})[node] = each
 
     def notes(self, name: str) -> dict[str, dict[str, Any]]:
         """What nodes have told of ``name``, by node."""

@@ -11,6 +11,7 @@ small, so that a slow network is known soon. What took less than two seconds is 
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from automl_img.data.cache import cache_root, check_space
+from automl_img.data.cache import META, cache_root, check_space, read_meta
 from automl_img.search.file_server import PIECE, FileServer
 
 # In the cache of a node.
@@ -50,7 +51,20 @@ class NodeFeatures:
     def tell(self, name: str, facts: dict[str, Any]) -> None:
         if name not in self._told:
             self._told.add(name)
-            self._server.note.remote(name, self._node, facts)
+            self._server.note.remote(self._node, {name: facts})
+
+    def tell_all(self) -> None:
+        """What earlier searches have left in the cache of this node."""
+        root = cache_root() / FEATURES
+        # What begins with a point is being written.
+        whole = {path.parent.name: read_meta(path.parent) for path in root.glob(f"[!.]*/{META}")}
+        facts = {name: meta for name, meta in whole.items() if meta is not None}
+        for path in root.glob("[!.]*.json"):
+            with suppress(OSError, ValueError):
+                facts[path.stem] = json.loads(path.read_text(encoding="utf-8"))
+        if facts:
+            self._told.update(facts)
+            self._server.note.remote(self._node, facts)
 
     def facts(self, name: str) -> dict[str, Any] | None:
         return next(iter(self._notes(name).values()), None)

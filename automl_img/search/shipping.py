@@ -111,6 +111,7 @@ class NodeFiles:
         self._sent: dict[str, tuple[int, int]] = {}
         _sweep(self._root)
         self._tell_hangs()
+        self.features.tell_all()
 
     def local(self, spec: TrialSpec) -> TrialSpec:
         """``spec`` with the paths of this node, where everything is by then.
