@@ -6,7 +6,7 @@ driver's: each piece is a task there, so nothing is left running on a node.
 
 **The rule**: a transfer is given up in favour of computing once the rest of it would take longer
 than computing took, at the speed so far, or once nothing came for so long. The first piece is
-small, so that a slow network is known soon. What took less than two seconds is not asked for.
+small, so that a slow network is known soon. What took less than a second is not asked for.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from automl_img.search.file_server import PIECE, FileServer
 FEATURES = "features"
 # Bytes of the first piece.
 _FIRST = 2**20
-# Seconds; a process for the first piece starts in about as long.
-_WORTH_ASKING = 2.0
+# Seconds; a process for the first piece starts in about as long (1.0 s on a loaded machine).
+_WORTH_ASKING = 1.0
 _BETWEEN_LOOKS = 1.0
 # Where one is gone, or has removed its features, another may have them.
 _MOST_ASKED = 3

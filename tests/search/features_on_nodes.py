@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from automl_img.data.cache import META, built_once, cache_root
+from automl_img.files import write_json
 from automl_img.search import worker
 from automl_img.search.cluster import connected
 from automl_img.search.node_features import FEATURES
@@ -50,19 +52,21 @@ class Node:
 
         self._others.tell(LARGE, built_once(cache_root() / FEATURES / LARGE, fill))
 
-    def bring(self) -> None:
-        def fill(folder: Path) -> dict[str, Any]:
-            return self._others.bring(LARGE, folder / _FILE, lambda: None) or {}
-
-        built_once(cache_root() / FEATURES / LARGE, fill)
+    def bring(self, name: str) -> bool:
+        """Whether another node gave them."""
+        folder = cache_root() / FEATURES / name
+        folder.mkdir()
+        meta = self._others.bring(name, folder / _FILE, lambda: None)
+        write_json(folder / META, meta or {})
+        return meta is not None
 
     def kept(self) -> dict[str, dict[str, Any]]:
         """The features in the cache: their meta, and a digest of the array."""
         found = {}
-        for path in (cache_root() / FEATURES).glob(f"*/{META}"):
-            content = (path.parent / _FILE).read_bytes()
-            digest = hashlib.blake2b(content).hexdigest()
-            found[path.parent.name] = {**json.loads(path.read_text()), "digest": digest}
+        for path in (cache_root() / FEATURES).glob(f"*/{_FILE}"):
+            digest = hashlib.blake2b(path.read_bytes()).hexdigest()
+            meta = json.loads((path.parent / META).read_text())
+            found[path.parent.name] = {**meta, "digest": digest}
         return found
 
     @property
@@ -98,11 +102,16 @@ def main(address: str, file: str) -> None:
             ray.get(server.note.remote(other, {name: {**told, "seconds": LONG}}))
         again = ray.get(here.trained.remote(asdict(spec)))
         ray.get(there.add.remote())
-        ray.get(here.bring.remote())
+        nowhere = {"seconds": LONG, "sizes": {_FILE: _BYTES}}
+        ray.get(server.note.remote(other, {"removed": nowhere}))
+        ray.get(server.note.remote("0" * 56, {"lost": nowhere}))
+        began = time.monotonic()
+        given = [ray.get(here.bring.remote(name)) for name in (LARGE, "removed", "lost")]
+        seconds = time.monotonic() - began
         large = ray.get(there.kept.remote())[LARGE]
         fetched = ray.get(here.kept.remote())
     facts = {"said": [said, again], "computed": {**computed, LARGE: large}, "fetched": fetched}
-    print(json.dumps({"other": other, **facts}))
+    print(json.dumps({"other": other, "given": given, "seconds": seconds, **facts}))
 
 
 if __name__ == "__main__":

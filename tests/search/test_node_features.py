@@ -198,7 +198,7 @@ def test_what_was_computed_at_once_or_by_this_node_or_by_nobody_is_not_asked_for
     told: Told, bring: Bring, wire: Wire, server: FileServer
 ) -> None:
     assert bring() is None
-    told(seconds=1.9)
+    told(seconds=0.9)
     assert bring() is None
     told_here = {**server.notes(NAME)["b"], "seconds": 100.0}
     server.note("a", {NAME: told_here})
@@ -302,6 +302,9 @@ def test_what_one_node_has_computed_another_fetches(tmp_path: Path, private_cach
         assert meta["sizes"] == computed[name]["sizes"]
         assert (meta["from"], computed[name].get("from")) == (found["other"], None)
         assert computed[name]["seconds"] > 0
+    # Neither what was removed there, nor what a lost node had; and nobody waited for that.
+    assert found["given"] == [True, False, False]
+    assert found["seconds"] < 60
     (first, *_, end), (again, *_, last) = found["said"]
     assert (end["ended"], last["ended"]) == ("finished", "finished")
     assert again["result"]["loss"] == pytest.approx(first["result"]["loss"], rel=1e-6)
