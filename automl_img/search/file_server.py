@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from automl_img.files import replacing
 
@@ -30,6 +31,7 @@ class FileServer:
         """
         self._run = Path(run).resolve()
         self._readable = [self._run, *(Path(each).resolve() for each in others)]
+        self._notes: dict[str, dict[str, dict[str, Any]]] = {}
 
     def sizes(self, path: str) -> dict[str, int]:
         """Bytes of each file below ``path``, by its name from there; of a file, "" and its own."""
@@ -42,11 +44,11 @@ class FileServer:
             if each.is_file() and not each.name.startswith(".")
         }
 
-    def read(self, path: str, start: int) -> bytes:
-        """The bytes of a file from ``start`` on, one piece."""
+    def read(self, path: str, start: int, size: int = PIECE) -> bytes:
+        """The bytes of a file from ``start`` on, at most ``size``."""
         with self._checked(path, self._readable).open("rb") as stream:
             stream.seek(start)
-            return stream.read(PIECE)
+            return stream.read(size)
 
     def write(self, path: str, pieces: list[bytes]) -> None:
         """Write a file of the run, whole."""
@@ -61,6 +63,15 @@ class FileServer:
     def digest(self, path: str) -> str:
         """A digest of the content of a file, by which it is the same wherever it lies."""
         return digest_of_file(str(self._checked(path, self._readable)))
+
+    def note(self, node: str, facts: dict[str, dict[str, Any]]) -> None:
+        """Keep what a node tells of features in its cache, by name."""
+        for name, each in facts.items():
+            self._notes.setdefault(name, {})[node] = each
+
+    def notes(self, name: str) -> dict[str, dict[str, Any]]:
+        """What nodes have told of ``name``, by node."""
+        return dict(self._notes.get(name, {}))
 
     def _checked(self, path: str, allowed: Sequence[Path]) -> Path:
         # Links may lie on the way to what is served, and none in it may lead out.

@@ -29,6 +29,7 @@ from automl_img.files import replacing, write_text
 from automl_img.search.cluster import SAME
 from automl_img.search.file_server import PIECE, FileServer, digest_of_file
 from automl_img.search.hardware import describe_versions
+from automl_img.search.node_features import FEATURES, NodeFeatures
 from automl_img.training.watchdog import FILE as HANG
 from automl_img.trials import TrialSpec
 
@@ -36,7 +37,7 @@ _AT_ONCE = 8
 # Seconds after which no search can still want what a process that died has left.
 _ABANDONED = 2 * 24 * 3600.0
 # In the cache of a node: what it has of runs, of weights.
-_TRIALS, _WEIGHTS, _FEATURES = "trials", "shipped", "features"
+_TRIALS, _WEIGHTS = "trials", "shipped"
 # In the run folder, as long as it is served.
 _TOKEN = ".driver"
 
@@ -83,6 +84,7 @@ class NodeFiles:
     """The files of a search on this node.
 
     Attributes:
+        features: what other nodes have computed.
         sees_run: whether it sees the run folder itself.
     """
 
@@ -99,6 +101,7 @@ class NodeFiles:
                     f"{socket.gethostname()} has {here[name]}"
                 )
         self._server, self._run = ray.get_actor(shipping.token), shipping.run
+        self.features = NodeFeatures(self._server)
         self.sees_run = False
         with suppress(OSError):
             token = (Path(shipping.run) / _TOKEN).read_text(encoding="utf-8")
@@ -109,6 +112,7 @@ class NodeFiles:
         self._sent: dict[str, tuple[int, int]] = {}
         _sweep(self._root)
         self._tell_hangs()
+        self.features.tell_all()
 
     def local(self, spec: TrialSpec) -> TrialSpec:
         """``spec`` with the paths of this node, where everything is by then.
@@ -121,7 +125,7 @@ class NodeFiles:
             spec,
             pixels=self._kept(spec.pixels, cache_root() / "pixels" / Path(spec.pixels).name),
             weights=spec.weights and self._weights(spec.weights),
-            features=spec.features and str(cache_root() / _FEATURES),
+            features=spec.features and str(cache_root() / FEATURES),
         )
         if self.sees_run:
             return spec

@@ -151,7 +151,7 @@ def _train(spec: TrialSpec) -> None:
     trainer = None
     epoch = 0
     try:
-        trainer = Trainer(spec, graphs)
+        trainer = Trainer(spec, graphs, others=_files.features if _files else None)
         if takes_much(spec, trainer.model):
             # Nothing can be told any more where the system ends the process.
             _report(0, memory=memory_facts(spec, trainer.model, trained=False))

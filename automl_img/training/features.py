@@ -7,6 +7,8 @@ Where the whole backbone is frozen, the pooled features are kept, average and ma
 Augmented images are other images, so of these a fixed number of views is kept: epoch e trains on
 view e modulo ``VIEWS``. The views are drawn by their number and not by the seed of a trial, so
 trials with the same augmentation share them.
+
+On a cluster another node may have them, from which they are brought where that is cheaper.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from automl_img.files import write_json
 from automl_img.models.augment import amounts, augmentation
 from automl_img.models.initialization import reseed
 from automl_img.models.network import ImageFacts, frozen_part
+from automl_img.training.other_nodes import Alone, OtherNodes
 from automl_img.training.watchdog import WATCHDOG
 from automl_img.trials import Params, TrialSpec
 
@@ -52,21 +55,30 @@ class FrozenFeatures:
         traced: graphs that were traced to compute some of them.
     """
 
-    def __init__(self, spec: TrialSpec, params: Params, facts: ImageFacts, images: Any) -> None:
+    def __init__(
+        self,
+        spec: TrialSpec,
+        params: Params,
+        facts: ImageFacts,
+        images: Any,
+        others: OtherNodes | None = None,
+    ) -> None:
         """
         Args:
             spec: with a folder for features.
             params: of a trial whose backbone is frozen, wholly or up to a cut.
             images: uint8 (rows, side, side, channels), the pixel cache.
+            others: of a cluster.
         """
         self._root = Path(str(spec.features))
         self._spec, self._params, self._facts, self._images = spec, params, facts, images
+        self._others = others or Alone()
         every = amounts(params, facts.flips, facts.channels)
         self._changes = {name: amount for name, amount in every.items() if amount > 0}
         self.traced = 0
 
     def array(self, rows: Array, epoch: int | None) -> Array:
-        """float16 (rows, *shape), memory-mapped; computed if nobody has done that before.
+        """float16 (rows, *shape), memory-mapped; brought or computed if that was not done before.
 
         Args:
             rows: int64, rows of the pixel cache.
@@ -79,7 +91,15 @@ class FrozenFeatures:
         view = None if epoch is None or not self._changes else epoch % VIEWS
         folder = self._folder(rows, view)
         while True:
-            built_once(folder, lambda into: self._compute(into, rows, view), look=self._check_time)
+            meta = built_once(
+                folder,
+                lambda into: (
+                    self._others.bring(folder.name, into / ARRAY, self._check_time)
+                    or self._compute(into, rows, view)
+                ),
+                look=self._check_time,
+            )
+            self._others.tell(folder.name, meta)
             # Another worker may remove them just now, to make room for its own.
             with suppress(FileNotFoundError):
                 # The time of use, for who makes room later; a cache of others may not be ours to
@@ -143,10 +163,14 @@ class FrozenFeatures:
         """What is known of the frozen part, so that it is built only where something is missing."""
         path = self._root / f"{self._key}.json"
         if path.exists():
-            return dict(json.loads(path.read_text(encoding="utf-8")))
-        parameters = self._frozen.count_params()
-        about = {"shape": self._extractor.output_shape[1:], "parameters": parameters}
-        write_json(path, about)
+            about = dict(json.loads(path.read_text(encoding="utf-8")))
+        else:
+            about = self._others.facts(self._key) or {
+                "shape": self._extractor.output_shape[1:],
+                "parameters": self._frozen.count_params(),
+            }
+            write_json(path, about)
+        self._others.tell(self._key, about)
         return about
 
     @cached_property
@@ -171,6 +195,7 @@ class FrozenFeatures:
 
     def _compute(self, into: Path, rows: Array, view: int | None) -> dict[str, Any]:
         """Write the features of ``rows``; see ``built_once``."""
+        began = time.perf_counter()
         self._check_time()
         check_space(into, self._bytes(rows))
         extractor = self._extractor if view is None else self._augmented
@@ -193,6 +218,8 @@ class FrozenFeatures:
         # The fastest, as others may share the processor.
         return {
             "ms_per_image": 1000 * min(times),
+            # By which other nodes decide whether to fetch them.
+            "seconds": time.perf_counter() - began,
             "sizes": {ARRAY: (into / ARRAY).stat().st_size},
         }
 

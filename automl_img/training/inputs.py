@@ -17,6 +17,7 @@ from automl_img.errors import DataError
 from automl_img.labels import are_sets
 from automl_img.models.network import ImageFacts, has_frozen_part
 from automl_img.training.features import FrozenFeatures
+from automl_img.training.other_nodes import OtherNodes
 from automl_img.trials import Params, TrialSpec
 
 Array = np.ndarray[Any, Any]
@@ -89,12 +90,18 @@ class Inputs(Protocol):
 
 
 def inputs_of(
-    spec: TrialSpec, params: Params, data: TrialImages, facts: ImageFacts, epochs: range
+    spec: TrialSpec,
+    params: Params,
+    data: TrialImages,
+    facts: ImageFacts,
+    epochs: range,
+    others: OtherNodes | None = None,
 ) -> tuple[Inputs, str | None]:
     """Kept features where the backbone has a frozen part and there is room for them, else images.
 
     Args:
         epochs: those that train on the inputs, from 0.
+        others: of a cluster, which may have computed the features.
 
     Returns:
         The inputs, and if features are not kept for want of room, a sentence that says so.
@@ -102,7 +109,7 @@ def inputs_of(
     # Without a file of weights a frozen part is another one in each trial.
     if spec.features is None or spec.weights is None or not has_frozen_part(params):
         return PixelInputs(spec, data), None
-    features = FrozenFeatures(spec, params, facts, data.images)
+    features = FrozenFeatures(spec, params, facts, data.images, others)
     try:
         refusal = features.refusal(data.parts, data.validation, epochs)
         if refusal is None:

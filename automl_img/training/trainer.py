@@ -27,6 +27,7 @@ from automl_img.training.footprint import check_fits
 from automl_img.training.graphs import GraphCache, key_of
 from automl_img.training.guards import check_finite
 from automl_img.training.inputs import Inputs, TrialImages, inputs_of
+from automl_img.training.other_nodes import OtherNodes
 from automl_img.training.pace import Pace
 from automl_img.training.peak import GROWTH
 from automl_img.training.predict import EVALUATION_BATCH, predict_rows, validated
@@ -64,11 +65,13 @@ class Trainer:
         spec: TrialSpec,
         graphs: GraphCache | None = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        others: OtherNodes | None = None,
     ) -> None:
         """
         Args:
             graphs: of the worker, which keeps them from trial to trial; None keeps none.
             checkpoint_seconds: between two checkpoints there is at least so much time.
+            others: of a cluster.
         """
         self._pace = Pace(spec)
         self.spec = spec
@@ -86,7 +89,7 @@ class Trainer:
                 "trials train on the CPU, as Keras sees no GPU here; with TensorFlow it needs "
                 "pip install 'tensorflow[and-cuda]'"
             )
-        self._graphs = graphs or GraphCache()
+        self._graphs, self._others = graphs or GraphCache(), others
         self._alone = head_alone(spec.params)
         self._head_epochs = int(spec.params["fine_tune.head_epochs"]) if self._alone else 0
         self._traced_before = 0
@@ -180,7 +183,8 @@ class Trainer:
         params, last = spec.params, spec.max_epochs
         if self._alone and self._earlier + epoch < self._head_epochs:
             params, last = self._alone, min(last, self._head_epochs)
-        inputs, notice = inputs_of(spec, params, self.data, facts, range(epoch, last))
+        epochs = range(epoch, last)
+        inputs, notice = inputs_of(spec, params, self.data, facts, epochs, self._others)
         self.notice = notice or self.notice
         GROWTH.begin()
         steps = self._graphs.get(

@@ -16,6 +16,7 @@ from automl_img.errors import SettingsError
 from automl_img.search import shipping
 from automl_img.search.file_server import FileServer, digest_of_file
 from automl_img.search.hardware import describe_versions
+from automl_img.search.node_features import NodeFeatures
 from automl_img.search.shipping import NodeFiles, Shipping
 from automl_img.trials import TrialSpec
 
@@ -194,6 +195,17 @@ def test_a_node_that_sees_the_run_folder_reads_and_writes_there(driver: Path) ->
     (driver / "trials" / "00001" / "checkpoint.npz").unlink()
     node.send()
     assert names(driver / "trials" / "00001") == []
+
+
+def test_features_of_earlier_searches_are_told_as_a_node_begins(
+    driver: Path, private_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(NodeFeatures, "_node", "a")
+    (private_cache / "features").mkdir()
+    (private_cache / "features" / "key.json").write_text('{"shape": [8]}')
+    files(driver)
+    server = shipping.ray.get_actor(TOKEN)
+    assert server.notes.remote("key") == {"a": {"shape": [8]}}
 
 
 def test_what_a_process_was_at_as_it_hung_is_told_by_the_next_one_on_the_node(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -337,6 +338,61 @@ def test_other_weights_give_other_features(tmp_path: Path) -> None:
     network.save_weights(own)
     run(spec, tmp_path / "two")
     assert len(arrays(spec)) == 4
+
+
+class Neighbour:
+    """Another node, whose cache of features is a folder.
+
+    Attributes:
+        gives: whether fetching is cheaper than computing, which shows once a part is there.
+    """
+
+    def __init__(self, root: Path, gives: bool = True) -> None:
+        self.root, self.gives = root, gives
+        self.told: dict[str, dict[str, Any]] = {}
+
+    def facts(self, name: str) -> dict[str, Any] | None:
+        path = self.root / f"{name}.json"
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def bring(self, name: str, target: Path, look: Callable[[], None]) -> dict[str, Any] | None:
+        look()
+        if not (self.root / name).exists():
+            return None
+        shutil.copy(self.root / name / target.name, target)
+        if not self.gives:
+            target.write_bytes(target.read_bytes()[:-1000])
+            return None
+        return {**json.loads((self.root / name / "meta.json").read_text()), "from": "b"}
+
+    def tell(self, name: str, facts: dict[str, Any]) -> None:
+        self.told[name] = facts
+
+
+@pytest.mark.parametrize("gives", [True, False])
+def test_features_come_from_another_node_or_are_computed(tmp_path: Path, gives: bool) -> None:
+    spec = frozen_trial(tmp_path, "vgg16", 19)
+    nobody = Neighbour(tmp_path / "nobody")
+    first = Trainer(spec, others=nobody)
+    kept = Path(str(spec.features))
+    # Two arrays, and what is known of the frozen part.
+    names = [path.parent.name for path in arrays(spec)] + [
+        path.stem for path in kept.glob("*.json")
+    ]
+    assert sorted(nobody.told) == sorted(names)
+    assert len(names) == 3
+    assert all(facts.get("seconds", 1) > 0 for facts in nobody.told.values())
+    there = dataclasses.replace(spec, features=str(tmp_path / "there"))
+    other = Neighbour(kept, gives)
+    second = Trainer(there, others=other)
+    assert other.told.keys() == nobody.told.keys()
+    for path in arrays(spec):
+        name = path.parent.name
+        assert np.array_equal(np.load(path), np.load(tmp_path / "there" / name / ARRAY))
+        assert other.told[name].get("from") == ("b" if gives else None)
+    assert first._phase.inputs.traced == 1
+    assert second._phase.inputs.traced == (0 if gives else 1)
+    assert second.parameters == first.parameters
 
 
 def test_arrays_that_are_joined_are_read_as_one() -> None:
