@@ -19,6 +19,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ _CIFAR10 = FOLDER.parent.parent / "shared" / "data" / "cifar10.zip"
 _KEYS = {"name", "figures", "goal", "met"}
 _GENERATED_CLASSES = 10
 _GENERATED_SIDE = 32
+_TINY_SIDE = 16
 
 Figures = Mapping[str, float | int | str | bool]
 
@@ -193,6 +195,30 @@ def small_images(folder: Path, per_class: int = 500) -> Images:
             image = Image.fromarray((ground + noise).astype(np.uint8))
             image.save(into / f"class{place}" / f"{number:05d}.png")
     return Images(str(into), "generated noise; ../shared/data is missing")
+
+
+def noise(folder: Path, images: int) -> None:
+    """Write class folders of ten classes at 16 by 16 pixels, RGB: noise around a colour of each.
+
+    A class has its images in folders of a thousand. Written by a process a core.
+    """
+    with ProcessPoolExecutor() as pool:
+        each = images // _GENERATED_CLASSES
+        list(pool.map(_noise, [(folder, label, each) for label in range(_GENERATED_CLASSES)]))
+
+
+def _noise(asked: tuple[Path, int, int]) -> None:
+    """The images of one class."""
+    from PIL import Image
+
+    folder, label, images = asked
+    rng = np.random.default_rng(label)
+    ground = rng.integers(60, 190, 3)
+    for number in range(images):
+        place = folder / f"class{label}" / f"{number // 1000:04d}"
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = (ground + rng.integers(-60, 60, (_TINY_SIDE, _TINY_SIDE, 3))).astype(np.uint8)
+        Image.fromarray(pixels).save(place / f"{number:07d}.png", compress_level=1)
 
 
 def digits() -> Images:

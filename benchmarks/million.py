@@ -15,16 +15,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import frame
-import numpy as np
 import psutil
 
 GOAL = "no process holds more than 4 kB for each image beyond 1.5 GB, at a million images"
 _IMAGES, _FEW = 1_000_000, 20_000
-_CLASSES, _SIDE = 10, 16
 _BYTES_AN_IMAGE, _BYTES_ALONE = 4_000, 1_500_000_000
 _EVERY = 0.1
 _TIME = re.compile(r"^\[[^\]]*\] ")
@@ -40,8 +37,7 @@ def main() -> None:
     images = _FEW if short else _IMAGES
     with frame.workspace() as folder:
         began = time.perf_counter()
-        with ProcessPoolExecutor() as pool:
-            list(pool.map(_write, [(folder / "data", c, images) for c in range(_CLASSES)]))
+        frame.noise(folder / "data", images)
         print(f"{images:,} images written in {time.perf_counter() - began:.0f} s", flush=True)
         command = [sys.executable, "-m", "automl_img", "search", str(folder / "data"), *_SEARCH]
         environment = {**os.environ, "AUTOML_IMG_CACHE": str(folder / "cache")}
@@ -56,20 +52,6 @@ def main() -> None:
     figures["the most of one process, MB"] = round(most / 1e6)
     allowed = _BYTES_ALONE + _BYTES_AN_IMAGE * images
     frame.finish("million", figures, GOAL, most <= allowed, short)
-
-
-def _write(asked: tuple[Path, int, int]) -> None:
-    """Write the images of one class: noise around a colour of its own."""
-    from PIL import Image
-
-    folder, label, images = asked
-    rng = np.random.default_rng(label)
-    ground = rng.integers(60, 190, 3)
-    for number in range(images // _CLASSES):
-        place = folder / f"class{label}" / f"{number // 1000:04d}"
-        place.mkdir(parents=True, exist_ok=True)
-        pixels = (ground + rng.integers(-60, 60, (_SIDE, _SIDE, 3))).astype(np.uint8)
-        Image.fromarray(pixels).save(place / f"{number:07d}.png", compress_level=1)
 
 
 def _watched(

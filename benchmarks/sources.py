@@ -16,12 +16,10 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import frame
-import numpy as np
 
 from automl_img.data.prepare import prepare
 from automl_img.settings import check
@@ -31,7 +29,6 @@ GOAL = "an image of each source costs at most 8 kB of memory"
 _MOST_BYTES = 8_000
 # A server in Python takes milliseconds for an object.
 _IMAGES, _IN_BUCKET, _SHORT = (20_000, 80_000), (2_000, 8_000), (500, 1_000)
-_CLASSES, _SIDE = 10, 16
 _KEYS = {"AWS_ACCESS_KEY_ID": "user", "AWS_SECRET_ACCESS_KEY": "none", "AWS_DEFAULT_REGION": "eu"}
 
 
@@ -82,23 +79,12 @@ def _peak(data: str, environment: dict[str, str], cache: Path) -> int:
 
 def _photos(folder: Path, count: int) -> Path:
     if not folder.exists():
-        with ProcessPoolExecutor() as pool:
-            list(pool.map(_write, [(folder, label, count) for label in range(_CLASSES)]))
+        frame.noise(folder, count)
     return folder
 
 
-def _write(asked: tuple[Path, int, int]) -> None:
-    """Write the images of one class: noise around a colour of its own."""
-    from PIL import Image
-
-    folder, label, images = asked
-    rng = np.random.default_rng(label)
-    ground = rng.integers(60, 190, 3)
-    place = folder / f"class{label}"
-    place.mkdir(parents=True)
-    for number in range(images // _CLASSES):
-        pixels = (ground + rng.integers(-60, 60, (_SIDE, _SIDE, 3))).astype(np.uint8)
-        Image.fromarray(pixels).save(place / f"{number:07d}.png", compress_level=1)
+def _label(path: Path, photos: Path) -> str:
+    return path.relative_to(photos).parts[0]
 
 
 Written = tuple[str, dict[str, str]]
@@ -110,14 +96,14 @@ def _folder(photos: Path, target: Path) -> Written:
 
 def _table(photos: Path, target: Path) -> Written:
     table = target.with_suffix(".csv")
-    rows = [f"{path},{path.parent.name}" for path in sorted(photos.rglob("*.png"))]
+    rows = [f"{path},{_label(path, photos)}" for path in sorted(photos.rglob("*.png"))]
     table.write_text("\n".join(["path,label", *rows]), encoding="utf-8")
     return str(table), {}
 
 
 def _json_lines(photos: Path, target: Path) -> Written:
     table = target.with_suffix(".jsonl")
-    rows = [{"path": str(p), "label": p.parent.name} for p in sorted(photos.rglob("*.png"))]
+    rows = [{"path": str(p), "label": _label(p, photos)} for p in sorted(photos.rglob("*.png"))]
     table.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
     return str(table), {}
 
@@ -150,7 +136,7 @@ def _hugging_face(photos: Path, target: Path) -> Written:
 def _columns(photos: Path) -> dict[str, list[object]]:
     paths = sorted(photos.rglob("*.png"))
     images: list[object] = [{"bytes": path.read_bytes(), "path": path.name} for path in paths]
-    return {"image": images, "label": [path.parent.name for path in paths]}
+    return {"image": images, "label": [_label(path, photos) for path in paths]}
 
 
 def _archive(photos: Path, target: Path) -> Written:
