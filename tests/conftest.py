@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 
 from automl_img.data import filesystems
 from tests.data.servers import (
-    KEYS,
+    ENVIRONMENT,
     AnyBucket,
     Bucket,
     GoogleBucket,
@@ -75,9 +75,8 @@ def s3_address() -> Iterator[str]:
 @pytest.fixture
 def bucket(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     """An empty bucket that the environment has the keys of."""
-    for name, value in {**KEYS, "AWS_ENDPOINT_URL": s3_address}.items():
+    for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": s3_address}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     return Bucket(s3_address, f"test-{uuid.uuid4().hex}")
 
 

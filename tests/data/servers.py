@@ -28,6 +28,8 @@ _PIECE = 10_000
 # Seconds that the end of a server may take.
 _POLL = 0.02
 KEYS = {"AWS_ACCESS_KEY_ID": "us" + "er", "AWS_SECRET_ACCESS_KEY": "s3" + "cret"}
+# What a user of a server that speaks S3 has in the environment, beside its address.
+ENVIRONMENT = {**KEYS, "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 @contextmanager
