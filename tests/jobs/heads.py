@@ -131,9 +131,7 @@ def running_head(cache: Path, environment: Mapping[str, str]) -> Iterator[Runnin
         shutil.rmtree(place, ignore_errors=True)
 
 
-def laptop(
-    folder: Path, head: RunningHead, code: Path, environment: Mapping[str, str]
-) -> Laptop:
+def laptop(folder: Path, head: RunningHead, code: Path, environment: Mapping[str, str]) -> Laptop:
     """A machine of another user, who knows the token of ``head``.
 
     Args:

@@ -34,9 +34,7 @@ def keys(s3_address: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def head(
-    tmp_path_factory: pytest.TempPathFactory, keys: dict[str, str]
-) -> Iterator[RunningHead]:
+def head(tmp_path_factory: pytest.TempPathFactory, keys: dict[str, str]) -> Iterator[RunningHead]:
     with running_head(tmp_path_factory.mktemp("cache"), keys) as running:
         yield running
 

@@ -183,7 +183,9 @@ def test_a_url_that_cannot_be_read_from_here_is_said_with_what_to_do(
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     url = bucket.url("runs/golden")
-    says = rf"^the run of automl-img-1 is at {url}, which cannot be read from here: .*no credentials"
+    says = (
+        rf"^the run of automl-img-1 is at {url}, which cannot be read from here: .*no credentials"
+    )
     with pytest.raises(JobError, match=says) as refused:
         bring(StubHead(b""), tmp_path / "runs", job(out=bucket.url("runs")))
     assert "then: automl-img jobs fetch automl-img-1" in str(refused.value)

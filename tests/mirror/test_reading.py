@@ -76,7 +76,10 @@ def test_report_export_and_warm_start_take_a_url(
     page = write_report(url)
     assert page.is_file()
     assert any_bucket.keys("runs/golden/report.html") == []
-    assert export_model(tmp_path / "x.keras", "golden", any_bucket.url("runs")).read_bytes() == b"model"
+    assert (
+        export_model(tmp_path / "x.keras", "golden", any_bucket.url("runs")).read_bytes()
+        == b"model"
+    )
     for names in ([url], ["golden"], ["auto"]):
         [found] = resolve(names, any_bucket.url("runs"))
         assert found.trials() == golden.trials()

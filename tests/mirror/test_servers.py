@@ -156,7 +156,8 @@ def test_one_machine_at_a_time_drives_a_run_whatever_their_clocks_say(
 
     # The first one looks for others when it uploads, which it does when it hears of something.
     monkeypatch.setattr(background, "BETWEEN_ROUNDS", 1000.0)
-    with pytest.raises(TakenOver, match="goes on with"), one.begins() as driven:
+
+    def meets_another(driven: Driven) -> None:
         until(lambda: is_told(any_bucket, "run.json"), "nothing was uploaded")
         for ahead in (-7200, 7200):
             clock(ahead)
@@ -165,18 +166,21 @@ def test_one_machine_at_a_time_drives_a_run_whatever_their_clocks_say(
         monkeypatch.setattr(driver, "time", time)
         # As if it had given none.
         monkeypatch.setattr(driver, "FRESH", 0.0)
+
+        def sees_that() -> bool:
+            with suppress(TakenOver):
+                driven.listener(Phase("training"))
+                return False
+            return True
+
         with two.goes_on() as other:
             write(other.run, "space.yaml", "of two")
             write(driven.run, "space.yaml", "of one")
-
-            def sees_that() -> bool:
-                with suppress(TakenOver):
-                    driven.listener(Phase("training"))
-                    return False
-                return True
-
             until(sees_that, "the first did not see that the second drives")
         same_as_there(other.run, any_bucket)
+
+    with pytest.raises(TakenOver, match="goes on with"), one.begins() as driven:
+        meets_another(driven)
     assert any_bucket.get("runs/run/space.yaml") == b"of two"
 
 
@@ -207,16 +211,15 @@ def test_an_outage_is_said_once_and_all_is_uploaded_after_it(
 def test_what_could_not_be_uploaded_is_kept_and_the_next_session_uploads_it(
     one: Machine, any_bucket: AnyBucket, gate: Gate
 ) -> None:
-    with (
-        pytest.raises(
-            RunError,
-            match=rf"not all of it could be uploaded: .*resume {any_bucket.url('runs/run')} uploads",
-        ),
-        one.begins() as driven,
-    ):
+    says = rf"not all of it could be uploaded: .*resume {any_bucket.url('runs/run')} uploads it"
+
+    def until_it_is_away() -> None:
         until(lambda: is_there(any_bucket, "run.json"), "nothing was uploaded")
         gate.close()
         write(driven.run, "space.yaml", "space")
+
+    with pytest.raises(RunError, match=says), one.begins() as driven:
+        until_it_is_away()
     assert not is_there(any_bucket, "space.yaml")
     gate.open()
     with one.goes_on() as again:
