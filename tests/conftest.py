@@ -9,7 +9,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from automl_img.data import filesystems
-from tests.data.servers import KEYS, Bucket, s3_server
+from tests.data.servers import (
+    ENVIRONMENT,
+    AnyBucket,
+    Bucket,
+    GoogleBucket,
+    google_server,
+    s3_server,
+)
 from tests.pictures import class_folders
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
@@ -68,10 +75,29 @@ def s3_address() -> Iterator[str]:
 @pytest.fixture
 def bucket(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     """An empty bucket that the environment has the keys of."""
-    for name, value in {**KEYS, "AWS_ENDPOINT_URL": s3_address}.items():
+    for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": s3_address}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     return Bucket(s3_address, f"test-{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def google_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[GoogleBucket]:
+    """An empty bucket of Google's storage, that the environment says where to find."""
+    import fsspec
+
+    with google_server(f"test-{uuid.uuid4().hex}") as bucket:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", bucket.address)
+        monkeypatch.setenv("FSSPEC_GS_TOKEN", "anon")
+        # In this process fsspec has read that once.
+        monkeypatch.setitem(fsspec.config.conf, "gs", {"token": "anon"})
+        yield bucket
+
+
+@pytest.fixture(params=["bucket", "google_bucket"], ids=["s3", "gs"])
+def any_bucket(request: pytest.FixtureRequest) -> AnyBucket:
+    """An empty bucket of each kind of server that runs can be on."""
+    found: AnyBucket = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture

@@ -70,9 +70,9 @@ def submit_resume(
     """Go on with a run of a Ray cluster.
 
     Args:
-        run: its name.
+        run: its name, or its URL.
         address: see ``submit_search``.
-        out: the folder of all run folders on the head.
+        out: the folder of all run folders on the head, or its URL.
         budget, workers: see ``resume``.
 
     Returns:
@@ -126,7 +126,7 @@ def follow_job(
     job = follow(head, job_id, show)
     if job.status == "STOPPED":
         raise JobError(
-            f"the job {job_id} was stopped; what was trained is kept on the head, go on with "
+            f"the job {job_id} was stopped; what was trained is kept in {job.where}, go on with "
             f"{resume_words(job, head)}"
         )
     if job.status != "SUCCEEDED":
@@ -147,7 +147,7 @@ def job_log(job_id: str, *, address: str | None = None, listener: Listener = ign
 
 
 def stop_job(job_id: str, *, address: str | None = None, listener: Listener = ignore) -> Job:
-    """End a job; its run stays on the head, and ``submit_resume`` goes on with it.
+    """End a job; its run stays where it is, and ``submit_resume`` goes on with it.
 
     Returns:
         The job, over; one that was over before is left as it is.
@@ -169,11 +169,12 @@ def fetch_job(
 ) -> Run:
     """Bring the run of a job that is over into ``out``, whole or not at all.
 
-    Checkpoints of trials stay on the head.
+    Checkpoints of trials stay where they are. A run at a URL is read with the credentials of this
+    machine.
 
     Raises:
         RunError: ``out`` has a run of that name, or cannot be written.
-        JobError: the job still runs, or has left no run.
+        JobError: the job still runs, has left no run, or its URL cannot be read from here.
     """
     from automl_img.jobs.fetch import fetch
     from automl_img.jobs.send import runtime_env

@@ -56,11 +56,11 @@ def logs(
 
 @app.command()
 def stop(job: _Id, address: Address = None) -> None:
-    """Stop a job. What it has trained stays on the head: submit -- resume goes on with it."""
+    """Stop a job. What it has trained is kept: submit -- resume goes on with it."""
     from automl_img import api
 
     stopped = api.stop_job(job, address=address, listener=hear)
-    say(f"{stopped.id} is {stopped.status.lower()}; its run is {stopped.folder} on the head")
+    say(f"{stopped.id} is {stopped.status.lower()}; its run is {stopped.where}")
 
 
 @app.command()

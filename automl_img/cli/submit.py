@@ -39,7 +39,7 @@ def submit(
     address: Address = None,
     to: To = HERE,
     no_fetch: Annotated[
-        bool, typer.Option("--no-fetch", help="Leave the run on the head when it is done.")
+        bool, typer.Option("--no-fetch", help="Leave the run where it is when it is done.")
     ] = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="Do not wait for the job; say its name.")
@@ -54,7 +54,7 @@ def submit(
 
     job = _asked(command)(address)
     option = f" --address {address}" if address else ""
-    note(f"the job {job.id} runs {job.command}; its run is {job.folder} on the head")
+    note(f"the job {job.id} runs {job.command}; its run is {job.where}")
     if detach:
         say(job.id)
         return
@@ -95,7 +95,7 @@ def _search(settings: dict[str, Any]) -> _Start:
 
 
 def _resume(
-    run: Annotated[str, typer.Argument(help="The run's name.")],
+    run: Annotated[str, typer.Argument(help="The run's name or URL.")],
     budget: Annotated[
         str | None,
         typer.Option(help="What is added (+30, +1h, +500epochs), or the new whole (80, 3h)."),
@@ -104,7 +104,7 @@ def _resume(
         int | None, typer.Option(help="Trials at a time. [default: as before]")
     ] = None,
     out: Annotated[
-        str | None, typer.Option(help="The folder of all run folders on the head.")
+        str | None, typer.Option(help="The folder of all run folders on the head, or its URL.")
     ] = None,
 ) -> _Start:
     """Go on with a run on the head."""

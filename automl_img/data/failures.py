@@ -15,6 +15,8 @@ _NOT_THERE, _FORBIDDEN = (404, 410), (401, 403, 407)
 _WORDS = {
     "gaierror": "its host was not found",
     "EndpointConnectionError": "no connection",
+    "ConnectionClosedError": "the connection broke off",
+    "ClientConnectionResetError": "the connection broke off",
     "ClientPayloadError": "the connection broke off",
     "ServerDisconnectedError": "the connection broke off",
     "TimeoutError": "no answer in time",

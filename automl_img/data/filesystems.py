@@ -256,10 +256,18 @@ def _opened(url: str, scheme: str) -> Any:
     # What they log of a failure has tracebacks and may have signed URLs; it is told all the same.
     for name in ("fsspec", "gcsfs", "s3fs"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    client.loop.set_exception_handler(_tell_others)
     if scheme == "s3":
         # Else three layers would try again, and an outage would take them many minutes to tell.
         client.retries = 1
     return client
+
+
+def _tell_others(loop: Any, context: dict[str, Any]) -> None:
+    """Where a connection breaks off as it is written to, aiohttp leaves a task that has failed too:
+    what asked for it is told, and asyncio would print a traceback of it as well."""
+    if not isinstance(context.get("exception"), OSError):
+        loop.default_exception_handler(context)
 
 
 def _path(url: str) -> str:

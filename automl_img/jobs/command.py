@@ -21,6 +21,7 @@ from automl_img.data.listing import typed_path
 from automl_img.data.urls import file_name, is_url, shown
 from automl_img.errors import DataError, SettingsError, did_you_mean
 from automl_img.jobs.job import FILES, RUNS, is_run_name
+from automl_img.mirror.address import address_of, run_at
 from automl_img.settings import SearchSettings
 
 # Kinds of data that are the same everywhere, and those that are sent.
@@ -65,7 +66,7 @@ def search_command(settings: SearchSettings, asked: Mapping[str, Any]) -> Comman
         DataError: the data are images of this machine.
     """
     name = settings.name or _name(settings.data)
-    out = _on_the_nodes("--out", settings.out) if "out" in asked else RUNS
+    out = _out(settings.out) if "out" in asked else RUNS
     files: dict[str, Path] = {}
     data = _data(settings.data, files)
     values = {**asked, "name": name, "out": out}
@@ -74,24 +75,30 @@ def search_command(settings: SearchSettings, asked: Mapping[str, Any]) -> Comman
     if settings.weights_dir is not None:
         values["weights_dir"] = _on_the_nodes("--weights-dir", settings.weights_dir)
     for run in settings.warm_start:
-        if not is_run_name(run):
+        if not is_run_name(run) and not is_url(run):
             _on_the_nodes("--warm-start", run)
     values.pop("data", None)
     return Command(("search", data, *_options(values)), name, out, files)
 
 
 def resume_command(run: str, out: str | None, asked: Mapping[str, Any]) -> Command:
-    """Going on with a run on the head.
+    """Going on with a run on the head, or at a URL.
+
+    Args:
+        run: a name or a URL.
 
     Raises:
         SettingsError: ``run`` is no name, or ``out`` a path of this machine.
+        RunError: ``run`` is a URL that is not one of a run.
     """
+    if is_url(run) and (found := run_at(run, "")) and found[1]:
+        out, run = found[0].url, found[1]
     if not is_run_name(run):
         raise SettingsError(
-            f"the run must be a name, as automl-img jobs list shows it, but got {run!r}; where its "
-            "folder lies on the head is said with --out"
+            f"the run must be a name, as automl-img jobs list shows it, or a URL, but got {run!r}; "
+            "where its folder lies on the head is said with --out"
         )
-    where = RUNS if out is None else _on_the_nodes("--out", out)
+    where = RUNS if out is None else _out(out)
     return Command(("resume", run, *_options({**asked, "out": where})), run, where)
 
 
@@ -120,8 +127,17 @@ def _name(data: str) -> str:
     return f"{stem[:60]}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
+def _out(typed: str) -> str:
+    """
+    Raises:
+        SettingsError: no runs can be there.
+    """
+    address = address_of(typed)
+    return _on_the_nodes("--out", typed) if address is None else address.url
+
+
 def _on_the_nodes(option: str, path: str) -> str:
-    if is_url(path) or path.startswith("~") or PurePosixPath(path).is_absolute():
+    if path.startswith("~") or PurePosixPath(path).is_absolute():
         return path
     raise SettingsError(
         f"{option} must be an absolute path, as the nodes of the cluster see it, but got {path!r}"

@@ -17,14 +17,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from automl_img.data.urls import is_url
-from automl_img.errors import JobError, RunError
+from automl_img.data.filesystems import FileSystems
+from automl_img.errors import DataError, JobError, RunError
 from automl_img.files import disk_is_full
 from automl_img.jobs.client import Head
 from automl_img.jobs.job import OVER, Job
 from automl_img.jobs.log import reason
-from automl_img.jobs.pack import BEGIN, END, member_files
-from automl_img.mirror.reading import read_run
+from automl_img.jobs.pack import BEGIN, END, is_fetched, member_files
+from automl_img.mirror.download import FETCHED, fetch_files
 from automl_img.runs import Run, open_run, refuse_links
 
 # Of an archive: what no run has.
@@ -43,7 +43,8 @@ def fetch(head: Head, job: Job, out: Path, runtime_env: dict[str, Any]) -> Run:
 
     Raises:
         RunError: there is a run of that name in ``out``, or it cannot be written there.
-        JobError: the job still runs, has left no run, or what came is not sound.
+        JobError: the job still runs, has left no run, its URL cannot be read from here, or what
+            came is not sound.
     """
     if not job.over:
         raise JobError(
@@ -53,8 +54,9 @@ def fetch(head: Head, job: Job, out: Path, runtime_env: dict[str, Any]) -> Run:
     _check_free(out, job.run)
     try:
         with _placed(out, job.run) as folder:
-            seen = read_run(job.folder, out) if is_url(job.out) else _seen_here(job)
-            if seen is not None:
+            if job.is_at_url:
+                _from_url(head, job, folder)
+            elif seen := _seen_here(job):
                 _copy(seen, folder)
             else:
                 _download(head, job, folder, runtime_env)
@@ -81,6 +83,18 @@ def _placed(out: Path, name: str) -> Iterator[Path]:
         yield folder
         _check_free(out, name)
         folder.rename(out / name)
+
+
+def _from_url(head: Head, job: Job, folder: Path) -> None:
+    """Fetch it with the credentials of this machine; the head has no part in it."""
+    try:
+        fetch_files(FileSystems(), job.folder, folder, is_fetched)
+    except DataError as error:
+        raise JobError(
+            f"the run of {job.id} is at {job.folder}, which cannot be read from here: {error}; "
+            f"mend that, then: automl-img jobs fetch {job.id}{head.address.option}"
+        ) from None
+    (folder / FETCHED).unlink()
 
 
 def _seen_here(job: Job) -> Run | None:

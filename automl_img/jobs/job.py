@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from automl_img.data.urls import is_url
+
 # What the head keeps of a job beside its command, by these names.
 VERSION, RUN, OUT, COMMAND = (f"automl_img.{key}" for key in ("version", "run", "out", "command"))
 # On the head: the folder of all run folders, which outlives the folder that a job runs in; and the
@@ -49,6 +51,16 @@ class Job:
     def folder(self) -> str:
         """The run folder on the head, or its URL."""
         return f"{self.out.rstrip('/')}/{self.run}"
+
+    @property
+    def is_at_url(self) -> bool:
+        """Whether ``folder`` is one."""
+        return is_url(self.out)
+
+    @property
+    def where(self) -> str:
+        """Where its run is, to be read."""
+        return self.folder if self.is_at_url else f"{self.folder} on the head"
 
 
 def is_run_name(name: str) -> bool:

@@ -33,11 +33,15 @@ def member_files(run: Run) -> list[Path]:
     """What is fetched of ``run``: all but checkpoints of trials, and what is half written."""
     found = []
     for path in sorted(run.path.rglob("*")):
-        parts = path.relative_to(run.path).parts
-        stays = parts[0] in _STAYS or any(part.startswith(".") for part in parts)
-        if path.is_file() and not stays:
+        if path.is_file() and is_fetched(path.relative_to(run.path).as_posix()):
             found.append(path)
     return found
+
+
+def is_fetched(name: str) -> bool:
+    """Whether a file of a run is fetched, by its path in the run folder."""
+    parts = name.split("/")
+    return parts[0] not in _STAYS and not any(part.startswith(".") for part in parts)
 
 
 class _Told:

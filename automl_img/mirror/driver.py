@@ -6,6 +6,7 @@ that. Times are those of the server, so clocks of machines may differ.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import secrets
@@ -43,7 +44,7 @@ class _Driver:
     @staticmethod
     def read(content: bytes) -> _Driver | None:
         try:
-            told = json.loads(content[:_LARGEST])
+            told = json.loads(content)
             return _Driver(
                 str(told["session"])[:100],
                 str(told["host"])[:100],
@@ -143,9 +144,13 @@ class Hold:
     def _read(self) -> tuple[_Driver | None, float | None]:
         try:
             file = self._server.file(self._at)
-            return _Driver.read(self._server.content(file)), file.modified
+            if (file.size or 0) > _LARGEST:
+                return None, None
+            # A sign of life that is given meanwhile may have another size.
+            content = self._server.content(dataclasses.replace(file, size=None))
         except NotThere:
             return None, None
+        return _Driver.read(content), file.modified
 
     def _sign(self) -> None:
         own = _Driver(self.session, socket.gethostname(), os.getpid(), time.time())

@@ -2,24 +2,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import fsspec
 import pytest
 
-from tests.data.servers import GoogleBucket, Site, google_server, web_server
-
-
-@pytest.fixture
-def google_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[GoogleBucket]:
-    """An empty bucket of Google's storage, that the environment says where to find."""
-    with google_server(f"test-{uuid.uuid4().hex}") as bucket:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", bucket.address)
-        # As FSSPEC_GS_TOKEN=anon does, which fsspec reads once.
-        monkeypatch.setitem(fsspec.config.conf, "gs", {"token": "anon"})
-        yield bucket
+from tests.data.servers import Site, web_server
 
 
 @pytest.fixture

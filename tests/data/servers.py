@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 import urllib.request
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,11 +16,20 @@ from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 from urllib.parse import quote, unquote, urlsplit
 
+import pytest
+
+from automl_img.data import filesystems
+
 _PIECE = 10_000
+# Seconds that the end of a server may take.
+_POLL = 0.02
 KEYS = {"AWS_ACCESS_KEY_ID": "us" + "er", "AWS_SECRET_ACCESS_KEY": "s3" + "cret"}
+# What a user of a server that speaks S3 has in the environment, beside its address.
+ENVIRONMENT = {**KEYS, "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 @contextmanager
@@ -98,8 +108,64 @@ class Gate:
         source.close()
 
 
-class Bucket:
-    """A bucket of its own, and what was asked of it."""
+def try_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let attempts follow each other without a wait, those too that the clients make themselves."""
+
+    async def at_once(_: float) -> None:
+        pass
+
+    monkeypatch.setattr(filesystems, "WAITS", (0.0, 0.0, 0.0))
+    # As ``filesystems`` does it, for gcsfs reads that when it is imported.
+    monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    for client in ("aiobotocore.endpoint", "gcsfs.retry"):
+        monkeypatch.setattr(f"{client}.asyncio", SimpleNamespace(sleep=at_once))
+
+
+class AnyBucket(ABC):
+    """What a server keeps of one name, seen without the code that is tested.
+
+    Attributes:
+        ENDPOINT: the variable of the environment that says where the server is.
+        scheme: of its URLs.
+        name: of the bucket.
+    """
+
+    ENDPOINT: ClassVar[str]
+    scheme: ClassVar[str]
+    name: str
+
+    @abstractmethod
+    def put(self, key: str, content: bytes) -> None: ...
+
+    @abstractmethod
+    def get(self, key: str) -> bytes: ...
+
+    @abstractmethod
+    def delete(self, key: str) -> None: ...
+
+    @abstractmethod
+    def keys(self, prefix: str = "") -> list[str]: ...
+
+    def put_folder(self, folder: Path, prefix: str) -> None:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                self.put(f"{prefix}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+
+    def copy_to(self, folder: Path, prefix: str) -> None:
+        """All files below ``prefix``, as they are now."""
+        for key in self.keys(f"{prefix}/"):
+            target = folder / key.removeprefix(f"{prefix}/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(self.get(key))
+
+    def url(self, key: str = "") -> str:
+        return f"{self.scheme}://{self.name}/{key}"
+
+
+class Bucket(AnyBucket):
+    """A bucket of its own on a server that speaks S3."""
+
+    ENDPOINT, scheme = "AWS_ENDPOINT_URL", "s3"
 
     def __init__(self, address: str, name: str) -> None:
         import boto3
@@ -117,36 +183,21 @@ class Bucket:
     def put(self, key: str, content: bytes) -> None:
         self._client.put_object(Bucket=self.name, Key=key, Body=content)
 
-    def delete(self, key: str) -> None:
-        self._client.delete_object(Bucket=self.name, Key=key)
-
-    def put_folder(self, folder: Path, prefix: str) -> None:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                self.put(f"{prefix}/{path.relative_to(folder).as_posix()}", path.read_bytes())
-
     def get(self, key: str) -> bytes:
         content: bytes = self._client.get_object(Bucket=self.name, Key=key)["Body"].read()
         return content
+
+    def delete(self, key: str) -> None:
+        self._client.delete_object(Bucket=self.name, Key=key)
 
     def keys(self, prefix: str = "") -> list[str]:
         pages = self._client.get_paginator("list_objects_v2")
         found = pages.paginate(Bucket=self.name, Prefix=prefix)
         return [each["Key"] for page in found for each in page.get("Contents", ())]
 
-    def copy_to(self, folder: Path, prefix: str) -> None:
-        """All files below ``prefix``, as they are now."""
-        for key in self.keys(f"{prefix}/"):
-            target = folder / key.removeprefix(f"{prefix}/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(self.get(key))
-
-    def url(self, key: str = "") -> str:
-        return f"s3://{self.name}/{key}"
-
 
 @dataclass
-class GoogleBucket:
+class GoogleBucket(AnyBucket):
     """A bucket of Google's storage, what is wrong with its server, and what was asked of it.
 
     Attributes:
@@ -155,6 +206,7 @@ class GoogleBucket:
         asked: the keys of the objects that were read.
     """
 
+    ENDPOINT, scheme = "STORAGE_EMULATOR_HOST", "gs"
     address: str
     name: str
     failing: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -162,25 +214,33 @@ class GoogleBucket:
 
     def put(self, key: str, content: bytes) -> None:
         query = f"uploadType=media&name={quote(key, safe='')}"
-        self._post(f"/upload/storage/v1/b/{self.name}/o?{query}", content, "image/png")
+        self._ask("POST", f"/upload/storage/v1/b/{self.name}/o?{query}", content, "image/png")
 
-    def put_folder(self, folder: Path, prefix: str) -> None:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                self.put(f"{prefix}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+    def get(self, key: str) -> bytes:
+        return self._ask("GET", f"{self._objects}/{quote(key, safe='')}?alt=media")
 
-    def url(self, key: str = "") -> str:
-        return f"gs://{self.name}/{key}"
+    def delete(self, key: str) -> None:
+        self._ask("DELETE", f"{self._objects}/{quote(key, safe='')}")
+
+    def keys(self, prefix: str = "") -> list[str]:
+        # The emulator tells all at once.
+        found = json.loads(self._ask("GET", f"{self._objects}?prefix={quote(prefix, safe='')}"))
+        return sorted(each["name"] for each in found.get("items", ()))
 
     def create(self) -> None:
         body = json.dumps({"name": self.name}).encode()
-        self._post("/storage/v1/b?project=test", body, "application/json")
+        self._ask("POST", "/storage/v1/b?project=test", body, "application/json")
 
-    def _post(self, path: str, body: bytes, kind: str) -> None:
-        headers = {"Content-Type": kind}
-        request = urllib.request.Request(self.address + path, body, headers, method="POST")
+    @property
+    def _objects(self) -> str:
+        return f"/storage/v1/b/{self.name}/o"
+
+    def _ask(self, method: str, path: str, body: bytes | None = None, kind: str = "") -> bytes:
+        headers = {"Content-Type": kind} if kind else {}
+        request = urllib.request.Request(self.address + path, body, headers, method=method)
         with urllib.request.urlopen(request, timeout=30) as answer:
-            answer.read()
+            content: bytes = answer.read()
+            return content
 
 
 @contextmanager
@@ -209,7 +269,7 @@ def google_server(name: str) -> Iterator[GoogleBucket]:
                 super().do_GET()
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, Storage(use_memory_fs=True)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(_POLL,), daemon=True)
     thread.start()
     bucket.address = f"http://127.0.0.1:{server.server_address[1]}"
     try:
@@ -295,7 +355,7 @@ def web_server() -> Iterator[Site]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(_POLL,), daemon=True)
     thread.start()
     site.address = f"http://127.0.0.1:{server.server_address[1]}"
     try:

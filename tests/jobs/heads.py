@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,16 +82,21 @@ class Laptop:
 
 
 @contextmanager
-def running_head(cache: Path) -> Iterator[RunningHead]:
-    """A head that ends with the block, with all that it started."""
+def running_head(cache: Path, environment: Mapping[str, str]) -> Iterator[RunningHead]:
+    """A head that ends with the block, with all that it started.
+
+    Args:
+        environment: that its jobs have beside what every head has.
+    """
     # Short, as the paths of sockets may have 107 letters.
     place = Path(tempfile.mkdtemp(prefix="ah-", dir="/tmp"))
     home, token = place / "home", secrets.token_hex(32)
     home.mkdir()
     (place / "token").write_text(token)
     (place / "token").chmod(0o600)
-    environment = {
+    started_with = {
         **_plain_environment(),
+        **environment,
         "HOME": str(home),
         # Ray calls pip, and what is sent calls python.
         "PATH": f"{_BIN}{os.pathsep}{os.environ['PATH']}",
@@ -110,7 +115,7 @@ def running_head(cache: Path) -> Iterator[RunningHead]:
         process = subprocess.Popen(
             [_BIN / "ray", "start", "--head", *options],
             cwd=place,
-            env=environment,
+            env=started_with,
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -126,18 +131,23 @@ def running_head(cache: Path) -> Iterator[RunningHead]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def laptop(folder: Path, head: RunningHead, code: Path) -> Laptop:
-    """A machine of another user, who knows the token of ``head``."""
+def laptop(folder: Path, head: RunningHead, code: Path, environment: Mapping[str, str]) -> Laptop:
+    """A machine of another user, who knows the token of ``head``.
+
+    Args:
+        environment: of that user.
+    """
     (folder / "home" / ".ray").mkdir(parents=True)
     (folder / "home" / ".ray" / "auth_token").write_text(head.token)
-    environment = {
+    of_user = {
         **_plain_environment(),
+        **environment,
         "HOME": str(folder / "home"),
         "RAY_AUTH_MODE": "token",
         "RAY_ADDRESS": head.address,
         "NO_PROXY": "127.0.0.1",
     }
-    return Laptop(folder, environment, code)
+    return Laptop(folder, of_user, code)
 
 
 def _plain_environment() -> dict[str, str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from automl_img.runs import open_run
+from tests.data.servers import ENVIRONMENT, Bucket
 from tests.jobs.heads import Laptop, RunningHead, laptop, running_head
 
 ROOT = Path(__file__).parent.parent.parent
@@ -27,13 +28,21 @@ SAID = "this is the code of the laptop"
 
 
 @pytest.fixture(scope="module")
-def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHead]:
-    with running_head(tmp_path_factory.mktemp("cache")) as running:
+def keys(s3_address: str) -> dict[str, str]:
+    """What the environment of the head has for buckets, and that of the laptop."""
+    return {**ENVIRONMENT, "AWS_ENDPOINT_URL": s3_address, "AWS_EC2_METADATA_DISABLED": "true"}
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory, keys: dict[str, str]) -> Iterator[RunningHead]:
+    with running_head(tmp_path_factory.mktemp("cache"), keys) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory, head: RunningHead) -> Laptop:
+def here(
+    tmp_path_factory: pytest.TempPathFactory, head: RunningHead, keys: dict[str, str]
+) -> Laptop:
     """A laptop whose code is not what is installed where the head runs."""
     folder = tmp_path_factory.mktemp("laptop")
     code = folder / "code"
@@ -42,7 +51,7 @@ def here(tmp_path_factory: pytest.TempPathFactory, head: RunningHead) -> Laptop:
     with (code / "automl_img" / "search" / "study.py").open("a") as stream:
         stream.write(f"\nprint({SAID!r}, __file__)\n")
     (folder / "mine.yaml").write_text(SPACE)
-    return laptop(folder, head, code)
+    return laptop(folder, head, code, {**keys, "AUTOML_IMG_CACHE": str(folder / "cache")})
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +127,29 @@ def test_its_job_is_listed_read_and_fetched_again(here: Laptop, sent: tuple[str,
     assert "has a run sent already" in again.stderr
     assert here.run("jobs", "fetch", job, "--out", "other").returncode == 0
     assert (here.folder / "other" / "sent" / "report.html").exists()
+
+
+def test_a_run_at_a_url_is_searched_by_the_head_and_read_with_the_keys_of_the_laptop(
+    head: RunningHead, here: Laptop, bucket: Bucket
+) -> None:
+    words = ["search", "digits", *SMALL, "--budget", "1", "--max-epochs", "1", "--name", "far"]
+    words += ["--out", bucket.url("runs")]
+    # At first the laptop has none.
+    sent = here.run("submit", "--", *words, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
+    job, url = id_in(sent.stderr), bucket.url("runs/far")
+    last = sent.stderr.splitlines()[-1]
+    assert sent.returncode == 1
+    assert f"the run of {job} is at {url}, which cannot be read from here: " in last
+    assert "no credentials were found" in last
+    assert f"automl-img jobs fetch {job}" in last
+    assert not (here.folder / "runs" / "far").exists()
+    assert not (head.runs / "far").exists()
+    fetched = here.run("jobs", "fetch", job)
+    assert fetched.returncode == 0, fetched.stderr
+    run = open_run(here.folder / "runs" / "far")
+    assert [trial.number for trial in run.trials()] == [0]
+    assert run.info["status"] == "finished"
+    assert run.model.read_bytes() == bucket.get("runs/far/model.keras")
 
 
 def test_ctrl_c_leaves_the_job_alone_and_a_stopped_run_goes_on(

@@ -11,7 +11,7 @@ import pytest
 from typer.main import get_command
 
 from automl_img.cli.main import app
-from automl_img.errors import AutomlImgError, DataError, SettingsError
+from automl_img.errors import AutomlImgError, DataError, RunError, SettingsError
 from automl_img.jobs import start
 from automl_img.jobs.command import Command, resume_command, search_command
 from automl_img.settings import SearchSettings, check
@@ -127,6 +127,9 @@ def test_a_preset_is_not_sent_as_it_is_in_the_wheel() -> None:
         ({"data": "photos.zip"}, DataError, "photos.zip is on this machine"),
         ({"data": "digitz"}, DataError, "did you mean 'digits'"),
         ({"out": "runs"}, SettingsError, "--out must be an absolute path"),
+        ({"out": "https://host/runs"}, SettingsError, "a web server takes no files"),
+        ({"out": "s3://me:word@b/runs"}, SettingsError, "without a user or password"),
+        ({"weights_dir": "s3://b/weights"}, SettingsError, "--weights-dir must be an absolute"),
         ({"weights_dir": "weights"}, SettingsError, "--weights-dir must be an absolute path"),
         ({"warm_start": ("runs/one",)}, SettingsError, "--warm-start must be an absolute path"),
     ],
@@ -160,6 +163,15 @@ def test_a_run_is_resumed_by_its_name_alone() -> None:
     for odd in ("../up", "/runs/mine", "", ".hidden"):
         with pytest.raises(SettingsError, match="the run must be a name"):
             resume_command(odd, None, {})
+
+
+def test_a_run_at_a_url_is_begun_and_resumed_there() -> None:
+    assert command(data="digits", out="gcs://b/runs/").out == "gs://b/runs"
+    by_url = resume_command("s3://b/runs/mine", None, {})
+    assert by_url == resume_command("mine", "s3://b/runs/", {})
+    assert (by_url.run, by_url.words) == ("mine", ("resume", "mine", "--out", "s3://b/runs"))
+    with pytest.raises(RunError, match="a run must be s3://BUCKET/FOLDER/NAME"):
+        resume_command("s3://b", None, {})
 
 
 def test_on_the_head_a_file_that_was_sent_gets_a_copy_that_stays(

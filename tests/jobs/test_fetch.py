@@ -24,6 +24,7 @@ from automl_img.jobs.fetch import fetch, unpack
 from automl_img.jobs.job import Job
 from automl_img.jobs.pack import write_archive
 from automl_img.runs import Run
+from tests.data.servers import Bucket
 from tests.report.golden import golden_run
 
 
@@ -160,6 +161,35 @@ def test_a_run_on_storage_that_is_seen_here_is_copied(run: Run, tmp_path: Path) 
     found = bring(head, tmp_path / "runs", job(out=str(run.path.parent), started=started))
     assert "trials.jsonl" in files(found.path)
     assert not (found.path / "trials").exists()
+
+
+def test_a_run_at_a_url_is_read_from_there_alone(run: Run, tmp_path: Path, bucket: Bucket) -> None:
+    bucket.put_folder(run.path, "runs/golden")
+    bucket.put("runs/golden/driver.json", b"{}")
+    # The head is not asked: it has nothing.
+    found = bring(StubHead(b""), tmp_path / "runs", job(out=bucket.url("runs").rstrip("/")))
+    assert files(found.path) == {k: v for k, v in files(run.path).items() if v != b"stays"}
+    with pytest.raises(RunError, match="has a run golden already"):
+        bring(StubHead(b""), tmp_path / "runs", job(out=bucket.url("runs")))
+    with pytest.raises(RunError, match=r"elsewhere/golden is not a run folder"):
+        bring(StubHead(b""), tmp_path / "none", job(out=bucket.url("elsewhere")))
+    assert list((tmp_path / "none").iterdir()) == []
+
+
+def test_a_url_that_cannot_be_read_from_here_is_said_with_what_to_do(
+    run: Run, tmp_path: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.put_folder(run.path, "runs/golden")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    url = bucket.url("runs/golden")
+    says = (
+        rf"^the run of automl-img-1 is at {url}, which cannot be read from here: .*no credentials"
+    )
+    with pytest.raises(JobError, match=says) as refused:
+        bring(StubHead(b""), tmp_path / "runs", job(out=bucket.url("runs")))
+    assert "then: automl-img jobs fetch automl-img-1" in str(refused.value)
+    assert list((tmp_path / "runs").iterdir()) == []
 
 
 def test_another_run_of_that_name_that_lies_here_is_not_taken(run: Run, tmp_path: Path) -> None:

@@ -21,13 +21,15 @@ from automl_img.search.retention import Retention
 from automl_img.training import checkpoint
 from automl_img.trials import EpochResult, TrialRecord, TrialStart, TrialState
 
+# What a run has from its beginning.
+INFO = {"started": 1.0, "settings": {}, "sessions": []}
 INPUTS = ("space.yaml", "split.csv", "rows.npz")
 _OF_WINNER = ("checkpoint.npz", "classifier.keras")
 _PRODUCTS = ("winner.json", "predictions/test.npz", "thumbnails/000001.webp", "test.json")
 
 
 def new_run(out: Path, name: str = "run", **info: object) -> Run:
-    return create_run(out, name, {"started": 1.0, "settings": {}, "sessions": [], **info})
+    return create_run(out, name, {**INFO, **info})
 
 
 def write(run: Run, name: str, content: str | bytes) -> None:

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import time
 
 import pytest
 
+from automl_img.data.filesystems import RemoteFile
 from automl_img.errors import RunError
 from automl_img.mirror import driver
-from automl_img.mirror.driver import Hold, TakenOver, check_writable, holding
+from automl_img.mirror.driver import Hold, TakenOver, holding
 from automl_img.mirror.manifest import DRIVER
-from tests.data.servers import Bucket
 from tests.mirror.disk import URL, Disk
 
 
@@ -59,6 +60,22 @@ def test_the_session_that_drove_the_copy_here_need_not_be_waited_for(disk: Disk)
     assert json.loads((disk.run / DRIVER).read_text())["session"] == following.session
 
 
+def test_a_sign_that_is_given_as_another_looks_is_seen(
+    disk: Disk, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Hold(disk, URL)
+    first.claim()
+    file = disk.file
+
+    def file_before(url: str) -> RemoteFile:
+        # What was there then had another size.
+        return dataclasses.replace(file(url), size=1)
+
+    monkeypatch.setattr(disk, "file", file_before)
+    with pytest.raises(RunError, match="is being searched"):
+        Hold(disk, URL).claim()
+
+
 def test_clocks_of_machines_may_differ(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time()
     monkeypatch.setattr(driver.time, "time", lambda: now - 3600)
@@ -84,13 +101,6 @@ def test_two_that_begin_at_once_do_not_both_drive(
     monkeypatch.setattr(driver.time, "sleep", lambda seconds: second._sign())
     with pytest.raises(TakenOver):
         first.claim()
-
-
-def test_a_bucket_is_written_as_a_try_and_nothing_stays_there(bucket: Bucket) -> None:
-    check_writable(bucket.url("runs"))
-    assert bucket.keys() == []
-    with pytest.raises(RunError, match=r"to s3://test-nowhere/runs: there is no such bucket; make"):
-        check_writable("s3://test-nowhere/runs")
 
 
 def test_a_probe_of_the_clock_leaves_nothing(disk: Disk) -> None:
