@@ -14,7 +14,8 @@ from automl_img.trials import TrialSpec
 
 
 class Sizing:
-    """
+    """Gives each trial the shares that it needs, as far as a machine has them.
+
     Attributes:
         most_shares: that a trial may have by now.
     """
