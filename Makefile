@@ -50,7 +50,7 @@ demo: env  ## Search small networks on the built-in digits, retrain the best, te
 # A module stays in one process, as its tests share fixtures that take long; the order is that of
 # tests/conftest.py.
 test: env  ## Run the whole test suite
-	@$(BIN)/python -m pytest -m "not alone" --numprocesses 2 --dist loadscope --no-loadscope-reorder
+	@$(BIN)/python -m pytest -m "not alone" --numprocesses 3 --dist loadscope --no-loadscope-reorder
 	@$(BIN)/python -m pytest -m alone
 
 chaos: env  ## Kill a small search N times at random instants, and see that nothing is lost
