@@ -88,10 +88,12 @@ def resume_command(run: str, out: str | None, asked: Mapping[str, Any]) -> Comma
         run: a name or a URL.
 
     Raises:
-        SettingsError: ``run`` is no name, or ``out`` a path of this machine.
+        SettingsError: ``run`` is no name, ``out`` is a path of this machine, or said twice.
         RunError: ``run`` is a URL that is not one of a run.
     """
     if is_url(run) and (found := run_at(run, "")) and found[1]:
+        if out is not None:
+            raise SettingsError(f"a run at a URL needs no --out, but got {out!r}; leave that out")
         out, run = found[0].url, found[1]
     if not is_run_name(run):
         raise SettingsError(

@@ -24,7 +24,7 @@ from automl_img.jobs.client import Head
 from automl_img.jobs.job import OVER, Job
 from automl_img.jobs.log import reason
 from automl_img.jobs.pack import BEGIN, END, is_fetched, member_files
-from automl_img.mirror.download import FETCHED, fetch_files
+from automl_img.mirror.download import FETCHED, NoRun, fetch_files
 from automl_img.runs import Run, open_run, refuse_links
 
 # Of an archive: what no run has.
@@ -89,7 +89,7 @@ def _from_url(head: Head, job: Job, folder: Path) -> None:
     """Fetch it with the credentials of this machine; the head has no part in it."""
     try:
         fetch_files(FileSystems(), job.folder, folder, is_fetched)
-    except DataError as error:
+    except (DataError, NoRun) as error:
         raise JobError(
             f"the run of {job.id} is at {job.folder}, which cannot be read from here: {error}; "
             f"mend that, then: automl-img jobs fetch {job.id}{head.address.option}"

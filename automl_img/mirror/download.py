@@ -203,7 +203,7 @@ def _check_room(folder: Path, files: Iterable[RemoteFile], url: str) -> None:
     except NoRoom as error:
         raise RunError(
             f"{shown(url)} takes {needed / 1e6:,.0f} MB, but {error.free / 1e6:,.0f} MB are left "
-            f"for {folder}; make room, or set AUTOML_IMG_CACHE to another disk"
+            f"for {folder}; make room, or let AUTOML_IMG_CACHE (or --to) name another disk"
         ) from None
 
 
@@ -225,5 +225,5 @@ def _check(name: str, url: str) -> bool:
 def _not_written(folder: Path, error: OSError) -> RunError:
     return RunError(
         f"{folder} must be writable for a copy of the run, but {error.strerror or error}; mend "
-        "that, or set AUTOML_IMG_CACHE to another folder"
+        "that, or let AUTOML_IMG_CACHE (or --to) name another folder"
     )

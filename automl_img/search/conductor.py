@@ -94,12 +94,13 @@ class Conductor:
         suggestion = self._placement.start(trial_id)
         if suggestion is None:
             return None
-        begun, kept = suggestion.number in self._cut_off, self.stage.kept
+        begun, kept = self._cut_off.get(suggestion.number), self.stage.kept
         spec = self._sizing.sized(self.stage.spec(suggestion), suggestion, begun, bounded=kept)
         # Of one that was cut off, what it has reported counts; it goes on from its checkpoint.
         trial = self._cut_off.pop(suggestion.number, None)
         trial = trial or Running(suggestion, spec.max_epochs, time.time())
         trial.shares = spec.shares
+        self._placement.sized(trial_id, spec.shares)
         self._running[trial_id] = trial
         if kept:
             self._begin(trial)
@@ -109,8 +110,7 @@ class Conductor:
 
     def _begin(self, trial: Running) -> None:
         """Note that a trial starts, once."""
-        number = trial.number
-        self._retention.started(number)
+        self._retention.started(number := trial.number)
         if trial.begun:
             return
         trial.begun = True
@@ -154,14 +154,17 @@ class Conductor:
 
     def _refusal(self, suggestion: Suggestion) -> str | None:
         """Why a trial need not start; None where it may."""
-        begun = suggestion.number in self._cut_off
+        begun = self._cut_off.get(suggestion.number)
         return self._sizing.refusal(suggestion, begun) if self.stage.kept else None
 
     def _refuse(self, suggestion: Suggestion, why: str) -> None:
-        """Keep that a trial is not trained; it takes no worker."""
-        facts = {"error": why, "memory": self._memory.estimated(suggestion.params)}
-        self._spending.started()
-        self._keep(Running(suggestion, 0, time.time(), [], facts, "infeasible"))
+        """Keep that a trial is not trained, or no further; it takes no worker."""
+        if (trial := self._cut_off.pop(suggestion.number, None)) is None:
+            self._spending.started()
+            trial = Running(suggestion, 0, time.time())
+        trial.facts |= {"error": why, "memory": self._memory.estimated(suggestion.params)}
+        trial.stop_reason = "infeasible"
+        self._keep(trial)
 
     def _room_for(self, waiting: int) -> bool:
         """Whether the budget has trials for as many as would wait."""
@@ -210,8 +213,9 @@ class Conductor:
             self._listener(EpochEnded(None, epoch))
             return
         self._spending.trained()
-        each, params = trial.facts.get("ms_per_image"), trial.suggestion.params
-        self._spending.reserve.heard(trial.number, epoch, each, params)
+        each, threads = trial.facts.get("ms_per_image"), trial.facts.get("threads")
+        own = trial.suggestion.params
+        self._spending.reserve.heard(trial.number, epoch, each, own, threads)
         self._sampler.report(trial.number, epoch)
         self._listener(EpochEnded(trial.number, epoch))
 

@@ -47,21 +47,18 @@ class _Searcher(Searcher):  # type: ignore[misc]
         self,
         conductor: Conductor,
         alone: bool,
-        threads: int,
         waits: Waits,
         shipping: Shipping | None,
     ) -> None:
         """
         Args:
             alone: whether trials have a whole machine; what wants less than that, or more, is left.
-            threads: of a trial that has one share.
             waits: says for how many trials there is room, and whether there will be any.
             shipping: how trials on other nodes come to their files.
         """
         super().__init__(metric="epoch", mode="max")
         self._conductor = conductor
         self._alone = alone
-        self._threads = threads
         self._waits = waits
         self._shipping = None if shipping is None else vars(shipping)
         self.failure: Exception | None = None
@@ -86,7 +83,7 @@ class _Searcher(Searcher):  # type: ignore[misc]
             # After None Tune asks again with each event; what is running gives some.
             return Searcher.FINISHED if self._conductor.over else None
         self._waits.asked(trial_id, spec.shares)
-        threads = self._threads if self._alone else self._threads * spec.shares
+        threads = self._waits.threads(spec.shares)
         told = {"spec": vars(spec), "threads": threads, "shipping": self._shipping}
         return {**told, "without": self._waits.without}
 
@@ -177,7 +174,7 @@ def run_trials(
         alone = conductor.alone
         threads = nodes.threads(alone) or resources.threads
         waits = Waits(nodes, alone, threads, listener, hurried)
-        error = _run(conductor, run, resources, waits, kills, threads, alone, shipping, trainable)
+        error = _run(conductor, run, resources, waits, kills, alone, shipping, trainable)
         if error is None and (conductor.over or conductor.alone is not alone):
             continue
         conductor.take_back()
@@ -198,7 +195,7 @@ def run_trials(
 def _no_room(nodes: Nodes, run: Run) -> str:
     """The sentence for a cluster without room for any trial."""
     goes_on = f"what was trained is kept, and automl-img resume {run.known_as} goes on"
-    if nodes.none_is_fit:
+    if nodes.unfit:
         why = list(nodes.unfit.values())[-1]
         return f"no node of the cluster is fit for trials, the last one as {why}; {goes_on}"
     return f"the cluster has no node with room for a trial any more; {goes_on}"
@@ -210,7 +207,6 @@ def _run(
     resources: Resources,
     waits: Waits,
     kills: Kills,
-    threads: int,
     alone: bool,
     shipping: Shipping | None,
     trainable: Trainable,
@@ -225,7 +221,7 @@ def _run(
         Exception: a disk is full; see ``automl_img.files.disk_is_full``.
     """
     storage = run.path / RAY
-    searcher = _Searcher(conductor, alone, threads, waits, shipping)
+    searcher = _Searcher(conductor, alone, waits, shipping)
     asked = {"GPU": resources.gpus_per_trial}
     if shipping is not None:
         # So much Ray counts as given away on the node.

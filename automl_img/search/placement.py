@@ -32,12 +32,14 @@ class _Worker:
 
     Attributes:
         graphs: signatures of the graphs that it is taken to hold, the latest first.
+        shares: of the machine that its trials have; one with others has another process.
         gpu_bytes: the most GPU memory that one of its trials took. TensorFlow gives none of it
             back, so it counts between trials too.
         expected: GPU memory that its running trial is expected to take.
     """
 
     graphs: list[str] = field(default_factory=list)
+    shares: int = 1
     gpu_bytes: int = 0
     expected: int = 0
 
@@ -70,6 +72,8 @@ class Placement:
         self._running: dict[str, tuple[_Worker, str]] = {}
         self._free: list[_Worker] = []
         self._peaks: dict[str, int] = {}
+        # Of trials with one share.
+        self._ordinary = 0
 
     @classmethod
     def on(cls, resources: Resources) -> Placement:
@@ -106,11 +110,22 @@ class Placement:
                 return self._start(trial_id, worker, place)
         return None
 
+    def sized(self, trial_id: str, shares: int) -> None:
+        """Take in how many shares of the machine a trial has that starts. Where its worker had
+        others it is in a new process, and processes that are free and have others end."""
+        worker, graph = self._running[trial_id]
+        if worker.shares != shares:
+            new = _Worker([graph], shares, expected=worker.expected)
+            self._running[trial_id] = new, graph
+        self._free = [each for each in self._free if each.shares == shares]
+
     def measured(self, trial_id: str, gpu_peak: int) -> None:
         """Take in the most GPU memory, in bytes, that a running trial has held so far."""
         worker, graph = self._running[trial_id]
         worker.gpu_bytes = max(worker.gpu_bytes, gpu_peak)
         self._peaks[graph] = max(self._peaks.get(graph, 0), gpu_peak)
+        if worker.shares == 1:
+            self._ordinary = max(self._ordinary, gpu_peak)
 
     def replaced(self, trial_id: str) -> None:
         """A new process goes on with a running trial: it has taken no GPU memory yet.
@@ -159,8 +174,8 @@ class Placement:
         return more <= 0 or taken + more <= OF_GPU * self._gpu_bytes
 
     def _expected(self, graph: str) -> int:
-        """GPU memory of a trial: the most seen with its graph, else the most seen with any."""
-        return self._peaks.get(graph, max(self._peaks.values(), default=0))
+        """GPU memory of a trial: the most seen with its graph, else the most with one share."""
+        return self._peaks.get(graph, self._ordinary)
 
     def _start(self, trial_id: str, worker: _Worker, place: int) -> Suggestion:
         chosen = self._waiting.pop(place)

@@ -169,7 +169,7 @@ class _Planner:
         courses = sorted(self._courses(), key=self._seconds)
         parts = self._parts(courses[len(courses) // 2])
         disk = self._disk(courses)
-        limit = self._resources.memory_bytes * self._resources.shares
+        limit = self._resources.memory_bytes * self._resources.most_shares
         return Plan(
             data=self._prepared.name,
             images=self._images,

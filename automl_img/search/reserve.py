@@ -72,6 +72,7 @@ class _Course:
     looked through with each.
 
     Attributes:
+        faster: so many times as with one share of the machine, as it had several.
         seconds: of all epochs.
         reached: the best objective after each epoch.
         best: the epoch with the highest quality.
@@ -82,6 +83,7 @@ class _Course:
 
     ladder: str
     layers: int
+    faster: float = 1.0
     epochs: list[EpochResult] = field(default_factory=list)
     complete: bool = False
     seconds: float = 0.0
@@ -126,7 +128,7 @@ class _Dearest:
     """Of the trials that may win, the most seconds that one takes.
 
     Attributes:
-        retraining: to be trained again.
+        retraining: to be trained again with one share of the machine.
         trial: that its trial took.
         tracing: to trace its graph for the export.
     """
@@ -148,6 +150,7 @@ class Reserve:
         members: int = 0,
         max_epochs: int = 0,
         shares: int = 1,
+        threads: int = 0,
     ) -> None:
         """
         Args:
@@ -156,13 +159,14 @@ class Reserve:
             max_epochs: of a trial; 0 expects each to end with its best epoch.
             shares: of the machine, of which a trial has one; a retraining has all.
             members: the most that the ensemble may have; 0 where none was asked for.
+            threads: of a share; 0 takes all trials to have one.
         """
         self._more = (train + validation) / max(train, 1)
         self._test = test
         self._seconds_an_image = seconds_an_image
         self._members = members
         self._max_epochs = max_epochs
-        self._shares = shares
+        self._shares, self._threads = shares, threads
         self._ms_per_image = 0.0
         self._courses: dict[int, _Course] = {}
         # Asked for several times with each event; None where something was heard since.
@@ -174,26 +178,31 @@ class Reserve:
         result: EpochResult,
         ms_per_image: float | None,
         params: Params | None = None,
+        threads: int | None = None,
     ) -> None:
         """Take in an epoch of trial ``number``, in the order of its epochs.
 
         Args:
-            params: of the trial.
+            params, threads: of the trial.
         """
         if result.val_accuracy is None:
             return
         if number not in self._courses:
             own = params or {}
             self._courses[number] = _Course(ladder_of(own), _layers_of(own))
-        self._courses[number].add(result)
+        course = self._courses[number]
+        if threads and self._threads and self._shares > 1:
+            course.faster = max(1.0, threads / self._threads) ** _SPEEDUP
+        course.add(result)
         self._known = None
-        self._ms_per_image = max(self._ms_per_image, ms_per_image or 0.0)
+        self._ms_per_image = max(self._ms_per_image, course.faster * (ms_per_image or 0.0))
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
         """Take in the trials of earlier sessions."""
         for record in records:
             for epoch in record.epochs:
-                self.heard(record.number, epoch, record.ms_per_image, record.params)
+                facts = record.ms_per_image, record.params, record.threads
+                self.heard(record.number, epoch, *facts)
             self.ended(record)
 
     def ended(self, record: TrialRecord) -> None:
@@ -242,7 +251,10 @@ class Reserve:
         if self._known is None:
             close = self._close()
             self._known = _Dearest(
-                max((each.seconds_to_retrain(self._max_epochs) for each in close), default=0.0),
+                max(
+                    (each.faster * each.seconds_to_retrain(self._max_epochs) for each in close),
+                    default=0.0,
+                ),
                 max((each.seconds for each in close), default=0.0),
                 max((max(each.trace, _EXPORT_A_LAYER * each.layers) for each in close), default=0),
             )
@@ -272,4 +284,5 @@ def reserve_of(
     parts = len(split.train), len(split.validation), len(split.test)
     gain = all(map(gains_from_cores, map(str, space["backbone"].grid(LARGEST_GRID))))
     shares = resources.shares if gain else 1
-    return Reserve(*parts, each, settings.ensemble or 0, settings.max_epochs, shares)
+    members, threads = settings.ensemble or 0, resources.threads
+    return Reserve(*parts, each, members, settings.max_epochs, shares, threads)

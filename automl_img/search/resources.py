@@ -122,6 +122,11 @@ class Resources:
         return 1 if self.gpus_per_trial else max(1, self.threads_alone // self.threads)
 
     @property
+    def most_shares(self) -> int:
+        """Shares of the largest machine, or of one GPU: what one trial may have at the most."""
+        return max(1, int(1 / self.gpus_per_trial)) if self.gpus_per_trial else self.shares
+
+    @property
     def trial_bytes(self) -> int:
         """Memory that a trial may take: of its share of a GPU, else of its worker; 0 if unknown."""
         if not self.gpus_per_trial:

@@ -16,8 +16,8 @@ from automl_img.search.resources import NodeSize, Resources
 
 # Seconds for which the nodes of a cluster are taken to be the same.
 _SAME_NODES = 5.0
-# Seconds for which a node that was lost may come back, before trials ask for less; and before the
-# search ends, where no node is left.
+# Seconds for which room is waited for, as a node that was lost may come back, before trials ask for
+# less; and before the search ends, where no node is left.
 PATIENCE, PATIENCE_WITHOUT = 60.0, 900.0
 
 
@@ -28,6 +28,7 @@ class Nodes:
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
         self._unfit: dict[str, str] = {}
+        self._most: int | None = None
         self._looked, self._sizes = -math.inf, [NodeSize(0, 0, 0)]
 
     def room(self, threads: int) -> int:
@@ -40,16 +41,32 @@ class Nodes:
         Args:
             alone: whether it has a node for itself.
         """
-        wanted = self._resources.threads_alone if alone else self._resources.threads
-        asked = self._resources.gpus_per_trial, self._resources.memory_bytes
-        able = [node.cores for node in self._now() if node.room(1, *asked)]
-        return min(wanted, max(able, default=0))
+        whole = alone and self._most is None
+        wanted = self._resources.threads_alone if whole else self._resources.threads
+        return min(wanted, self.most_threads(1))
+
+    def most_threads(self, shares: int) -> int:
+        """CPU threads of the largest node that has memory, and GPUs, for so many shares; or 0."""
+        gpus, memory = self._resources.gpus_per_trial, self._resources.memory_bytes
+        able = [each for each in self._now() if each.room(1, shares * gpus, shares * memory)]
+        return max((node.cores for node in able), default=0)
 
     @property
     def most_shares(self) -> int:
         """How many shares a trial may have; see ``Resources``."""
         threads = self.threads(alone=False) or self._resources.threads
-        return self._resources.most_shares_on(self._now(), threads)
+        most = self._resources.most_shares_on(self._now(), threads)
+        return most if self._most is None else min(most, self._most)
+
+    @property
+    def are_shared(self) -> bool:
+        """Whether others may run something there too."""
+        return self._resources.address is not None
+
+    def give_up(self, shares: int) -> None:
+        """Count no more with so many shares for a trial, nor with a node for itself: somebody else
+        has a part of each."""
+        self._most = max(1, shares - 1)
 
     @property
     def alive(self) -> list[str]:
@@ -66,8 +83,8 @@ class Nodes:
 
     @property
     def none_is_fit(self) -> bool:
-        """Whether there are nodes, but none that is fit for trials."""
-        return bool(self._unfit) and all(node in self._unfit for node in self.alive)
+        """Whether no node with room for a trial is left but those that are not fit for any."""
+        return bool(self._unfit) and not self.most_threads(1)
 
     def leave(self, node: str, why: str) -> None:
         """Count with a node no more, as it is not fit for trials."""
@@ -87,7 +104,8 @@ class Nodes:
 
 class Waits(tune.Callback):  # type: ignore[misc]
     """Ends Ray Tune where no node has what its trials ask for any more, so that the next one asks
-    for less; Tune itself would wait for ever for a node as large as the one that was lost.
+    for less; Tune itself would wait for ever for a node as large as the one that was lost, or that
+    others use.
 
     Attributes:
         in_vain: whether it has ended so.
@@ -110,7 +128,7 @@ class Waits(tune.Callback):  # type: ignore[misc]
         super().__init__()
         self._nodes, self._alone, self._threads = nodes, alone, threads
         self._listener, self._hurried = listener, hurried
-        self._since = math.inf
+        self._since, self._told = math.inf, False
         self._shares: dict[str, int] = {}
         self._started: set[str] = set()
         self.in_vain = False
@@ -120,7 +138,7 @@ class Waits(tune.Callback):  # type: ignore[misc]
         """For how many shares there is room, after a look at what the nodes have; none as long as
         one that asks for several has not found its own, which smaller ones would take from it."""
         self._look()
-        if any(count > 1 for trial, count in self._shares.items() if trial not in self._started):
+        if self._wanted > 1:
             return 0
         taken = sum(self._shares.values())
         most = 1 if self._alone else sys.maxsize
@@ -130,6 +148,12 @@ class Waits(tune.Callback):  # type: ignore[misc]
     def most_shares(self) -> int:
         """How many shares a trial may have by now."""
         return self._nodes.most_shares
+
+    def threads(self, shares: int) -> int:
+        """CPU threads of a trial with so many shares."""
+        if not self._alone:
+            return self._threads * shares
+        return min(self._threads, self._nodes.most_threads(shares) or self._threads)
 
     def asked(self, trial_id: str, shares: int) -> None:
         """Take in that a trial asks for room."""
@@ -161,22 +185,55 @@ class Waits(tune.Callback):  # type: ignore[misc]
         self._look()
         if self.in_vain:
             # A trial that waits keeps Tune from ending.
-            raise RuntimeError(f"no node has {self._threads} CPUs any more")
+            raise RuntimeError("no node has room for the next trial")
+
+    @property
+    def _wanted(self) -> int:
+        """The most shares that one asks for which has not found them; 1 where none does."""
+        found = self._started
+        return max((each for trial, each in self._shares.items() if trial not in found), default=1)
+
+    @property
+    def _is_short(self) -> bool:
+        """Whether no node is as large as the next trial wants it."""
+        large_enough = self._nodes.threads(self._alone) >= self._threads
+        return not large_enough or self._nodes.most_shares < self._wanted
+
+    @property
+    def _is_crowded(self) -> bool:
+        """Whether a trial finds no room though nodes have it and no other one of ours has any."""
+        waits = self._alone or self._wanted > 1
+        return waits and self._nodes.are_shared and bool(self._shares) and not self._started
 
     def _look(self) -> None:
-        now, left = time.monotonic(), self._nodes.threads(self._alone)
-        wanted = max(self._shares.values(), default=1)
-        if left >= self._threads and self.most_shares >= wanted:
-            self._since = math.inf
+        now, left, short = time.monotonic(), self._nodes.threads(self._alone), self._is_short
+        if not short and not self._is_crowded:
+            self._since, self._told = math.inf, False
             return
-        if self._since == math.inf:
-            what = "no node with room for a trial" if not left else f"nodes of {left} CPUs at most"
-            self._listener(Notice(f"the cluster has {what} by now; a larger one is waited for"))
-            self._since = now
-        patience = PATIENCE if left else PATIENCE_WITHOUT
-        if self._hurried() or self._nodes.none_is_fit:
-            patience = -1.0
-        self.in_vain = now - self._since > patience
+        self._since = min(self._since, now)
+        if short and not self._told:
+            self._tell(left)
+        self.in_vain = now - self._since > self._patience(short, left)
+        if self.in_vain and not short:
+            self._nodes.give_up(self._wanted)
+
+    def _patience(self, short: bool, left: int) -> float:
+        """Seconds for which room is waited for.
+
+        Args:
+            short: whether no node is large enough.
+            left: CPU threads that a trial can have.
+        """
+        if short and self._hurried():
+            return -1.0
+        return PATIENCE if left or self._nodes.none_is_fit else PATIENCE_WITHOUT
+
+    def _tell(self, left: int) -> None:
+        self._told = True
+        what = f"nodes of {left} CPUs at most" if left else "no node with room for a trial"
+        if left >= self._threads:
+            what = "no node that is large enough for one of its trials"
+        self._listener(Notice(f"the cluster has {what} by now; a larger one is waited for"))
 
     def __getstate__(self) -> dict[str, Any]:
         return {}

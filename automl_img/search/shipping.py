@@ -24,7 +24,7 @@ from typing import Any
 import ray
 
 from automl_img.data.cache import built_once, cache_root, check_space, read_meta
-from automl_img.errors import DataError, SettingsError
+from automl_img.errors import SettingsError, TrialFailed
 from automl_img.files import replacing, write_text
 from automl_img.search.cluster import SAME
 from automl_img.search.file_server import PIECE, FileServer, digest_of_file
@@ -92,6 +92,7 @@ class NodeFiles:
         """
         Raises:
             SettingsError: this node joined later, and has other versions than the driver.
+            TrialFailed: the driver's node does not serve them any more.
         """
         here, there = describe_versions(), json.loads(shipping.versions)
         for name in SAME:
@@ -100,7 +101,10 @@ class NodeFiles:
                     f"every node must have {name} {there[name]}, as the driver has, but "
                     f"{socket.gethostname()} has {here[name]}"
                 )
-        self._server, self._run = ray.get_actor(shipping.token), shipping.run
+        try:
+            self._server, self._run = ray.get_actor(shipping.token), shipping.run
+        except ValueError:
+            raise TrialFailed("the driver's node does not serve its files any more") from None
         self.features = NodeFeatures(self._server)
         self.sees_run = False
         with suppress(OSError):
@@ -119,6 +123,7 @@ class NodeFiles:
 
         Raises:
             DataError: the cache here cannot be written, or is full.
+            TrialFailed: the driver's node has lost some.
             ray.exceptions.RayError: the driver's node is gone.
         """
         spec = dataclasses.replace(
@@ -202,7 +207,7 @@ class NodeFiles:
                 self._bring(f"{source}/{name}", _inside(into, name))
             brought = read_meta(into)
             if brought is None:
-                raise DataError(f"{source} of the driver must be whole, but files of it are gone")
+                raise TrialFailed(f"{source} of the driver must be whole, but files are gone")
             return brought
 
         built_once(target, bring)

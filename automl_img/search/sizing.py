@@ -24,28 +24,28 @@ class Sizing:
         self._run, self._memory = run, memory
         self.most_shares = 1
 
-    def refusal(self, suggestion: Suggestion, begun: bool) -> str | None:
+    def refusal(self, suggestion: Suggestion, begun: Running | None) -> str | None:
         """Why a trial need not start, in a sentence; None where it may.
 
         Args:
-            begun: whether it was cut off after it had started.
+            begun: the trial, where it was cut off after it had started.
         """
-        if begun or self._has_trained(suggestion):
+        if self._fits(suggestion, begun, self.most_shares):
             return None
         return self._memory.refusal(suggestion.params, self.most_shares)
 
     def sized(
-        self, spec: TrialSpec, suggestion: Suggestion, begun: bool, bounded: bool
+        self, spec: TrialSpec, suggestion: Suggestion, begun: Running | None, bounded: bool
     ) -> TrialSpec:
         """``spec`` with the shares that it needs.
 
         Args:
-            begun: whether it was cut off after it had started.
+            begun: the trial, where it was cut off after it had started.
             bounded: whether it is not to be trained where it turns out to need more.
         """
         shares = self._memory.shares(spec.params, self.most_shares)
-        known = begun or not bounded or self._has_trained(suggestion)
-        bound = 0 if known else self._memory.allowance(spec.params, shares)
+        fits = not bounded or self._fits(suggestion, begun, shares)
+        bound = 0 if fits else self._memory.allowance(spec.params, shares)
         return dataclasses.replace(spec, shares=shares, memory_bytes=bound)
 
     def goes_elsewhere(self, trial: Running) -> bool:
@@ -54,14 +54,18 @@ class Sizing:
         more of them."""
         if trial.stop_reason == UnfitNode.reason:
             return True
-        if trial.stop_reason != "infeasible" or "memory" not in trial.facts:
+        if not trial.facts.pop("too_large", False):
             return False
         self._memory.restore(trial.record())
         params, most = trial.suggestion.params, self.most_shares
         fits = self._memory.refusal(params, most) is None
         return fits and self._memory.shares(params, most) > trial.shares
 
-    def _has_trained(self, suggestion: Suggestion) -> bool:
-        """Whether it is known to fit: it left a checkpoint, or repeats a trial that has trained."""
+    def _fits(self, suggestion: Suggestion, begun: Running | None, shares: int) -> bool:
+        """Whether a trial is known to fit into so many shares, as it has trained with no more; or
+        with some, which are not known, and has all that there are."""
+        if begun is not None:
+            return bool(begun.epochs) and begun.shares <= shares
         folder = self._run.trial_folder(suggestion.number)
-        return suggestion.origin == "repeat" or (folder / checkpoint.FILE).exists()
+        trained = suggestion.origin == "repeat" or (folder / checkpoint.FILE).exists()
+        return trained and shares == self.most_shares

@@ -115,7 +115,7 @@ def _local(spec: TrialSpec, shipping: dict[str, str] | None) -> TrialSpec:
     try:
         _files = files_of(Shipping(**shipping))
         return _files.local(spec)
-    except RayError:
+    except (RayError, TrialFailed):
         # Of the driver's node.
         raise
     except Exception as error:
@@ -253,7 +253,7 @@ def _report_failure(
     if isinstance(failure, TooLarge):
         # What has trained its head alone is no trial that was never begun.
         reason = OutOfMemory.reason if begun else failure.reason
-        _report(0, ended=reason, error=str(failure), memory=failure.memory)
+        _report(0, ended=reason, error=str(failure), memory=failure.memory, too_large=True)
         return
     unforeseen = trace if type(failure) is TrialFailed else None
     if isinstance(failure, Hung):

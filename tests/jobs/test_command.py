@@ -172,6 +172,8 @@ def test_a_run_at_a_url_is_begun_and_resumed_there() -> None:
     assert (by_url.run, by_url.words) == ("mine", ("resume", "mine", "--out", "s3://b/runs"))
     with pytest.raises(RunError, match="a run must be s3://BUCKET/FOLDER/NAME"):
         resume_command("s3://b", None, {})
+    with pytest.raises(SettingsError, match=r"needs no --out, but got 'runs'"):
+        resume_command("s3://b/runs/mine", "runs", {})
 
 
 def test_on_the_head_a_file_that_was_sent_gets_a_copy_that_stays(

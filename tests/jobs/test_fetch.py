@@ -171,7 +171,7 @@ def test_a_run_at_a_url_is_read_from_there_alone(run: Run, tmp_path: Path, bucke
     assert files(found.path) == {k: v for k, v in files(run.path).items() if v != b"stays"}
     with pytest.raises(RunError, match="has a run golden already"):
         bring(StubHead(b""), tmp_path / "runs", job(out=bucket.url("runs")))
-    with pytest.raises(RunError, match=r"elsewhere/golden is not a run folder"):
+    with pytest.raises(JobError, match=r"elsewhere/golden is not a run folder: .* jobs fetch"):
         bring(StubHead(b""), tmp_path / "none", job(out=bucket.url("elsewhere")))
     assert list((tmp_path / "none").iterdir()) == []
 

@@ -639,7 +639,7 @@ def test_a_network_that_turns_out_too_large_for_one_share_is_tried_again_with_mo
     assert spec is not None
     assert (spec.shares, spec.memory_bytes > 0) == (1, True)
     facts = {"fixed_bytes": 2 * 10**9, "image_bytes": 0}
-    search.finish("a", "infeasible", error="too large", memory=facts)
+    search.finish("a", "infeasible", error="too large", memory=facts, too_large=True)
     assert search.run.trials() == []
     again = search.conductor.next("b", 4)
     assert again is not None
@@ -667,11 +667,27 @@ def test_a_trial_whose_node_was_not_fit_for_it_starts_again_without_a_record(
     assert (kept.stop_reason, kept.error) == ("finished", None)
 
 
+def test_one_whose_large_node_was_lost_is_not_trained_with_less_than_it_needs(
+    tmp_path: Path,
+) -> None:
+    search = Search(tmp_path, 1, memory=10**9)
+    search.conductor.next("a", 4)
+    facts = {"fixed_bytes": 2 * 10**9, "image_bytes": 0}
+    search.finish("a", "infeasible", error="too large", memory=facts, too_large=True)
+    search.conductor.next("b", 4)
+    search.report("b", 1, 0.5)
+    search.conductor.take_back()
+    search.conductor.next("c", 1)
+    kept, *_ = search.run.trials()
+    assert (kept.stop_reason, len(kept.epochs)) == ("infeasible", 1)
+    assert "more than there is for a trial" in (kept.error or "")
+
+
 def test_one_that_is_too_large_for_the_whole_machine_is_not(tmp_path: Path) -> None:
     search = Search(tmp_path, 1, memory=10**9)
     search.conductor.next("a", 2)
     facts = {"fixed_bytes": 10**11, "image_bytes": 0}
-    search.finish("a", "infeasible", error="too large", memory=facts)
+    search.finish("a", "infeasible", error="too large", memory=facts, too_large=True)
     [kept] = search.run.trials()
     assert (kept.stop_reason, kept.error) == ("infeasible", "too large")
 

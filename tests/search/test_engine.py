@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,7 +28,11 @@ _MACHINE = Resources(workers=2, threads=1, gpus=0, gpus_per_trial=0)
 
 
 def here(alone: bool) -> Waits:
-    return Waits(Nodes(_MACHINE), alone, 1, lambda event: None)
+    return Waits(Nodes(_MACHINE), alone, 2 if alone else 1, lambda event: None)
+
+
+def nothing(*_: object) -> None:
+    """Whatever is told."""
 
 
 class OneTrial:
@@ -47,7 +50,7 @@ class OneTrial:
 
 def test_a_trial_gets_the_threads_of_its_executor() -> None:
     for alone, threads in ((False, 1), (True, 2)):
-        searcher = _Searcher(cast(Conductor, OneTrial(alone)), alone, threads, here(alone), None)
+        searcher = _Searcher(cast(Conductor, OneTrial(alone)), alone, here(alone), None)
         told = searcher.suggest("a")
         assert told["spec"]["number"] == 7
         assert told["threads"] == threads
@@ -55,12 +58,12 @@ def test_a_trial_gets_the_threads_of_its_executor() -> None:
 
 def test_what_wants_another_share_of_the_machine_ends_the_executor() -> None:
     for alone in (False, True):
-        searcher = _Searcher(cast(Conductor, OneTrial(not alone)), alone, 1, here(alone), None)
+        searcher = _Searcher(cast(Conductor, OneTrial(not alone)), alone, here(alone), None)
         assert searcher.suggest("a") == Searcher.FINISHED
 
 
 def test_no_more_trials_run_than_there_is_room_for() -> None:
-    searcher = _Searcher(cast(Conductor, OneTrial(alone=False)), False, 1, here(alone=False), None)
+    searcher = _Searcher(cast(Conductor, OneTrial(alone=False)), False, here(alone=False), None)
     assert searcher.suggest("a")
     assert searcher.suggest("b")
     assert searcher.suggest("c") is None
@@ -75,7 +78,7 @@ class TestSeveralShares:
         machine = Resources(workers=4, threads=3, gpus=2, gpus_per_trial=0.5)
         waits = Waits(Nodes(machine), False, 3, lambda event: None)
         conductor = cast(Conductor, OneTrial(alone=False, shares=9))
-        told = _Searcher(conductor, False, 3, waits, None).suggest("a")
+        told = _Searcher(conductor, False, waits, None).suggest("a")
         assert told["spec"]["shares"] == 2
         asked = _request({"GPU": 0.5, "memory": GB}, told)
         assert asked.bundles == [{"CPU": 6, "GPU": 1.0, "memory": 2 * GB}]
@@ -83,13 +86,13 @@ class TestSeveralShares:
     def test_on_a_machine_for_itself_it_has_the_threads_of_that(self) -> None:
         waits = here(alone=True)
         conductor = cast(Conductor, OneTrial(alone=True, shares=2))
-        assert _Searcher(conductor, True, 2, waits, None).suggest("a")["threads"] == 2
+        assert _Searcher(conductor, True, waits, None).suggest("a")["threads"] == 2
 
     def test_as_long_as_it_waits_for_them_no_smaller_one_takes_them(self) -> None:
         machine = Resources(workers=4, threads=1, gpus=0, gpus_per_trial=0)
         waits = Waits(Nodes(machine), False, 1, lambda event: None)
         one, two = (cast(Conductor, OneTrial(alone=False, shares=count)) for count in (1, 2))
-        searcher = _Searcher(one, False, 1, waits, None)
+        searcher = _Searcher(one, False, waits, None)
         assert searcher.suggest("a")
         searcher._conductor = two
         assert searcher.suggest("b")
@@ -111,15 +114,21 @@ class TestSeveralShares:
     def test_where_no_node_has_so_many_any_more_it_is_waited_for(
         self, now: list[tuple[float, float]]
     ) -> None:
+        said: list[Event] = []
         nodes = Nodes(on_nodes())
-        waits = Waits(nodes, False, 2, lambda event: None)
+        waits = Waits(nodes, False, 2, said.append)
         assert nodes.most_shares == 8
         waits.asked("a", 8)
         waits.on_step_begin(0, [])
-        assert waits._since == math.inf
-        now.pop(0)
+        assert not said
+        now[0] = (8.0, 0.0)
         waits.on_step_begin(0, [])
-        assert waits._since < math.inf
+        [notice] = said
+        assert isinstance(notice, Notice)
+        assert "no node that is large enough for one of its trials" in notice.text
+        # It runs on, where its node only gets no other one.
+        waits.on_trial_start(0, [], SimpleNamespace(trial_id="a"))
+        assert not waits._is_short
 
 
 @pytest.fixture
@@ -169,14 +178,15 @@ def test_a_trial_on_a_gpu_asks_for_what_a_node_with_one_has(
     assert Nodes(on_nodes(1)).threads(alone=True) == 4
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    found = [0.0]
+    monkeypatch.setattr(room.time, "monotonic", lambda: found[0])
+    return found
+
+
 class TestWaiting:
     """For nodes that were lost."""
-
-    @pytest.fixture
-    def clock(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-        found = [0.0]
-        monkeypatch.setattr(room.time, "monotonic", lambda: found[0])
-        return found
 
     def test_where_no_node_is_large_enough_any_more_the_executor_ends_after_a_minute(
         self, now: list[tuple[float, float]], clock: list[float]
@@ -194,7 +204,7 @@ class TestWaiting:
         clock[0] = 180.0
         assert waits.room == 0
         clock[0] = 241.0
-        with pytest.raises(RuntimeError, match="no node has 16 CPUs any more"):
+        with pytest.raises(RuntimeError, match="no node has room for the next trial"):
             waits.on_step_begin(0, [])
         assert waits.in_vain
         assert [type(event) for event in said] == [Notice, Notice]
@@ -205,7 +215,7 @@ class TestWaiting:
         now[:] = [(1.0, 0.0)]
         nodes = Nodes(on_nodes())
         waits = Waits(nodes, False, nodes.threads(alone=False), lambda event: None)
-        searcher = _Searcher(cast(Conductor, OneTrial(alone=False)), False, 1, waits, None)
+        searcher = _Searcher(cast(Conductor, OneTrial(alone=False)), False, waits, None)
         assert searcher.suggest("a")
         assert searcher.suggest("b") is None
 
@@ -214,7 +224,7 @@ class TestWaiting:
     ) -> None:
         now.clear()
         waits = Waits(Nodes(on_nodes()), False, 2, lambda event: None)
-        searcher = _Searcher(cast(Conductor, OneTrial(alone=False)), False, 2, waits, None)
+        searcher = _Searcher(cast(Conductor, OneTrial(alone=False)), False, waits, None)
         assert searcher.suggest("a") is None
         clock[0] = 800.0
         assert searcher.suggest("a") is None
@@ -232,8 +242,48 @@ class TestWaiting:
         assert (waits.room, waits.in_vain) == (0, True)
 
 
-def nothing(*_: object) -> None:
-    """Whatever is told."""
+class TestOthersOnTheCluster:
+    """A trial finds no room though the nodes have it."""
+
+    def test_several_shares_are_given_up_once_nothing_else_of_ours_runs(
+        self, now: list[tuple[float, float]], clock: list[float]
+    ) -> None:
+        nodes = Nodes(on_nodes())
+        waits = Waits(nodes, False, 2, nothing)
+        waits.asked("small", 1)
+        waits.on_trial_start(0, [], SimpleNamespace(trial_id="small"))
+        waits.asked("large", 8)
+        for clock[0] in (10.0, 1000.0):
+            waits.on_step_begin(0, [])
+        waits.ended("small")
+        for clock[0] in (1010.0, 1060.0):
+            waits.on_step_begin(0, [])
+        assert nodes.most_shares == 8
+        clock[0] = 1071.0
+        with pytest.raises(RuntimeError, match="no node has room for the next trial"):
+            waits.on_step_begin(0, [])
+        assert nodes.most_shares == 7
+        assert nodes.threads(alone=False) == 2
+
+    def test_a_node_for_itself_is_given_up_too_however_it_is_hurried(
+        self, now: list[tuple[float, float]], clock: list[float]
+    ) -> None:
+        nodes = Nodes(on_nodes())
+        waits = Waits(nodes, True, 16, nothing, lambda: True)
+        waits.asked("winner", 1)
+        for clock[0] in (0.0, 59.0):
+            waits.on_step_begin(0, [])
+        clock[0] = 61.0
+        with pytest.raises(RuntimeError, match="no node has room for the next trial"):
+            waits.on_step_begin(0, [])
+        assert nodes.threads(alone=True) == 2
+
+    def test_here_a_process_may_start_as_slowly_as_it_does(self, clock: list[float]) -> None:
+        waits = here(alone=True)
+        waits.asked("winner", 1)
+        for clock[0] in (0.0, 1000.0):
+            waits.on_step_begin(0, [])
+        assert not waits.in_vain
 
 
 class TestUnfitNodes:
@@ -241,7 +291,7 @@ class TestUnfitNodes:
 
     def leave(self, waits: Waits, node: str, trial: str) -> None:
         conductor = cast(Conductor, SimpleNamespace(hear=nothing, end=nothing))
-        searcher = _Searcher(conductor, False, 2, waits, None)
+        searcher = _Searcher(conductor, False, waits, None)
         said = {"ended": "unfit node", "error": "its disk is full (on b)", "node": node}
         searcher.on_trial_complete(trial, {"message": json.dumps(said)})
 
@@ -255,7 +305,7 @@ class TestUnfitNodes:
         for trial in "ab":
             self.leave(waits, "node of 16", trial)
         assert waits.room == 2
-        told = _Searcher(cast(Conductor, OneTrial(alone=False)), False, 2, waits, None).suggest("c")
+        told = _Searcher(cast(Conductor, OneTrial(alone=False)), False, waits, None).suggest("c")
         assert _request({}, told) == PlacementGroupFactory(
             [{"CPU": 2}], bundle_label_selector=[{"ray.io/node-id": "!in(node of 16)"}]
         )
@@ -264,13 +314,20 @@ class TestUnfitNodes:
         assert notice.text.endswith("any more: its disk is full (on b)")
         assert not nodes.none_is_fit
 
-    def test_where_all_are_none_is_waited_for(
-        self, now: list[tuple[float, float]], tmp_path: Path
+    def test_where_no_other_one_could_run_trials_the_search_ends_with_the_reason(
+        self,
+        now: list[tuple[float, float]],
+        clock: list[float],
+        tmp_path: Path,
     ) -> None:
+        # The head gives no CPUs away.
+        now.append((0.0, 0.0))
         nodes = Nodes(on_nodes())
         waits = Waits(nodes, False, 2, lambda event: None)
         for node in ("node of 16", "node of 4"):
             self.leave(waits, node, node)
+        assert (waits.room, waits.in_vain) == (0, False)
+        clock[0] = 61.0
         assert (waits.room, waits.in_vain) == (0, True)
         sentence = engine._no_room(nodes, Run(tmp_path))
         assert "is fit for trials, the last one as its disk is full (on b); what" in sentence

@@ -143,3 +143,20 @@ def test_without_a_shared_gpu_nothing_is_held_back() -> None:
     placement.start("t0")
     placement.measured("t0", 100 * GB)
     assert started(placement, "t1") == 1
+
+
+def test_a_process_with_several_shares_keeps_no_gpu_memory_from_those_that_follow() -> None:
+    placement = waiting("abcd", gpus=1, gpu_bytes=80)
+    placement.start("large")
+    placement.sized("large", 2)
+    placement.measured("large", 70)
+    placement.end("large")
+    for trial in ("t1", "t2", "t3"):
+        assert placement.start(trial) is not None
+        placement.sized(trial, 1)
+    placement.measured("t1", 30)
+    placement.measured("t2", 10)
+    # Of its graph so much is expected again, of others what is usual.
+    placement.end("t1")
+    placement.wait(Suggestion(9, {}, 0), "a")
+    assert placement.start("t4") is None

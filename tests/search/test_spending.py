@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -208,3 +209,15 @@ def test_what_breaks_a_limit_is_free_as_often_as_the_budget_has_trials() -> None
     for _ in range(4):
         of_epochs.infeasible()
     assert of_epochs.used_up("search")
+
+
+def test_a_winner_that_had_several_shares_gains_nothing_from_the_whole_machine() -> None:
+    one, four = (Reserve(100, 0, 0, 0.0, shares=4, threads=2) for _ in range(2))
+    one.heard(0, epoch(1, 0.9, 1000.0), None, None, 2)
+    four.heard(0, epoch(1, 0.9, 1000.0), None, None, 8)
+    assert one.retraining(10**6) == pytest.approx(1.15 * (12 + 1000 / 4**0.7))
+    assert four.retraining(10**6) == pytest.approx(1.15 * (12 + 1000))
+    restored = Reserve(100, 0, 0, 0.0, shares=4, threads=2)
+    known = dataclasses.replace(record(0, (0.9,)), threads=8)
+    restored.restore([dataclasses.replace(known, epochs=(epoch(1, 0.9, 1000.0),))])
+    assert restored.retraining(10**6) == four.retraining(10**6)
