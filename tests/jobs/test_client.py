@@ -27,16 +27,16 @@ from automl_img.jobs.command import Command
 from automl_img.jobs.send import send
 from tests.data.servers import web_server
 
+_WITH_TOKEN = "ray._private.authentication.authentication_utils.is_token_auth_enabled"
+
 
 @pytest.fixture(autouse=True)
 def no_address(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    # Nor has this machine a token, whatever ran here before.
-    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/nowhere")
+    # Nor has Ray a token, whatever it did before in this process.
+    monkeypatch.setattr(_WITH_TOKEN, lambda: False)
 
 
 @contextmanager
@@ -153,10 +153,9 @@ def test_an_open_head_elsewhere_is_warned_of(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_token_in_clear_text_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     closed = {"/api/authentication_mode": {"authentication_mode": "token"}}
-    path = "ray._private.authentication.authentication_utils.is_token_auth_enabled"
     monkeypatch.setattr(Address, "is_here", property(lambda self: False))
     with head(version() | closed) as (address, _):
-        monkeypatch.setattr(path, lambda: True)
+        monkeypatch.setattr(_WITH_TOKEN, lambda: True)
         headers = "ray.dashboard.modules.dashboard_sdk.get_auth_headers_if_auth_enabled"
         monkeypatch.setattr(headers, lambda given: {})
         (said,) = notices(address)
