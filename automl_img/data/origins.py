@@ -159,17 +159,19 @@ def read_ahead(
     """Each of ``paths``, in order, with a function that gives what ``read`` gives of it or raises;
     a few are read at a time."""
     ahead: deque[tuple[str, Future[bytes]]] = deque()
-    with ThreadPoolExecutor(_AHEAD, "fetch") as pool:
-        try:
-            for path in paths:
-                ahead.append((path, pool.submit(read, path)))
-                if len(ahead) == _AHEAD:
-                    first, content = ahead.popleft()
-                    yield first, content.result
-            for first, content in ahead:
+    pool = ThreadPoolExecutor(_AHEAD, "fetch")
+    try:
+        for path in paths:
+            ahead.append((path, pool.submit(read, path)))
+            if len(ahead) == _AHEAD:
+                first, content = ahead.popleft()
                 yield first, content.result
-        finally:
-            pool.shutdown(cancel_futures=True)
+        for first, content in ahead:
+            yield first, content.result
+    finally:
+        # Nobody waits for them: where this was left half read it ends wherever Python collects it,
+        # perhaps with a lock in hand that these threads need to come to their end.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _root_of(path: Path) -> Path | None:

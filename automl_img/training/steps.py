@@ -74,11 +74,15 @@ class Steps:
 
 def _ahead(feed: TrainingFeed) -> Iterator[tuple[np.ndarray, ...]]:
     """The items of ``feed`` in order, the next ones fetched by a thread meanwhile."""
-    with ThreadPoolExecutor(1, thread_name_prefix="batches") as thread:
-        coming: deque[Future[tuple[np.ndarray, ...]]] = deque()
+    coming: deque[Future[tuple[np.ndarray, ...]]] = deque()
+    thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
+    try:
         for number in range(len(feed)):
             coming.append(thread.submit(feed.__getitem__, number))
             if len(coming) > _AHEAD:
                 yield coming.popleft().result()
         while coming:
             yield coming.popleft().result()
+    finally:
+        # Not waited for, as in ``automl_img.data.origins.read_ahead``.
+        thread.shutdown(wait=False, cancel_futures=True)

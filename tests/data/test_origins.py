@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ import pytest
 
 from automl_img.data import pixels as pixel_caches
 from automl_img.data.cache import NoRoom
-from automl_img.data.origins import Origins, fetch_again
+from automl_img.data.origins import Origins, fetch_again, read_ahead
 from automl_img.data.prepare import Prepared, prepare
 from automl_img.data.stream import StreamedImages
 from automl_img.errors import DataError, Unreachable
@@ -196,6 +197,25 @@ def test_a_server_that_fails_ends_the_run_and_leaves_no_image_out(
     site.failing.clear()
     site.fails(path, 503, 2, "GET")
     assert not prepared(table).left_out
+
+
+def test_reading_that_is_given_up_half_way_waits_for_nothing() -> None:
+    answered = threading.Event()
+
+    def read(path: str) -> bytes:
+        if path != "0":
+            assert answered.wait(60)
+        return path.encode()
+
+    ahead = read_ahead([str(number) for number in range(40)], read)
+    path, content = next(ahead)
+    assert (path, content()) == ("0", b"0")
+    # As Python does where it collects the generator.
+    ending = threading.Thread(target=ahead.close, daemon=True)
+    ending.start()
+    ending.join(20)
+    assert not ending.is_alive()
+    answered.set()
 
 
 def test_an_image_that_is_gone_by_then_is_left_out_with_its_reason(
