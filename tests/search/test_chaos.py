@@ -10,7 +10,7 @@ import pytest
 from tests.search.chaos import Chaos
 
 # Of two searches at the same time, as most of a session is waiting for imports.
-KILLS = {1: 8, 2: 7}
+KILLS = {1: 5, 2: 5}
 
 
 def struck(folder: Path, seed: int) -> Chaos:

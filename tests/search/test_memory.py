@@ -169,10 +169,10 @@ def test_what_needs_the_memory_of_two_workers_runs_by_itself_with_the_threads_of
 ) -> None:
     room_for(700_000, monkeypatch)
     trials = small_search(
-        photos, tmp_path / "runs", budget=6, sampler="random", workers=2, **_BATCHES
+        photos, tmp_path / "runs", budget=4, sampler="random", workers=2, **_BATCHES
     ).trials()
     large = [trial for trial in trials if trial.params["batch_size"] == 4096]
-    assert large
+    assert 0 < len(large) < len(trials)
     assert {trial.threads for trial in large} == {2 * max(1, core_count() // 2)}
     assert {t.threads for t in trials if t not in large} == {max(1, core_count() // 2)}
     assert all(trial.epochs for trial in trials)

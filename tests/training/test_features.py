@@ -87,7 +87,6 @@ CUTS = [
     ("mobilenet_v2", 154),
     ("vgg16", 15),
     ("resnet50", 143),
-    ("resnet50", 175),
 ]
 
 
@@ -98,7 +97,7 @@ def test_kept_features_train_as_the_whole_network_does(tmp_path: Path, name: str
     spec = frozen_trial(tmp_path, name, cut, optimizer__learning_rate="1e-4")
     kept, results = run(spec, tmp_path / "kept")
     assert len(arrays(spec)) == 2
-    assert len(kept.model.inputs[0].shape) == (2 if cut in (154, 175) else 4)
+    assert len(kept.model.inputs[0].shape) == (2 if cut == 154 else 4)
     plain, expected = run(with_(spec, feature_bytes=0), tmp_path / "plain")
     assert plain.model.inputs[0].dtype == "uint8"
     # Features are kept in half precision, so losses agree to about three digits.
@@ -243,7 +242,7 @@ def test_a_disk_without_room_costs_no_trial(
     assert "need 0.2 MB, more than the disk of the cache has" in str(trainer.notice)
 
 
-@pytest.mark.parametrize("written", [0, 1, 2], ids=["validation", "first epoch", "second epoch"])
+@pytest.mark.parametrize("written", [0, 2], ids=["validation", "second epoch"])
 def test_a_disk_that_fills_up_under_a_trial_costs_no_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
 ) -> None:
