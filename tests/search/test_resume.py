@@ -122,7 +122,11 @@ def test_a_search_that_was_killed_in_a_trial_goes_on_and_tells_of_other_versions
 def test_a_search_that_was_killed_at_its_end_goes_on_and_repeats_nothing(
     images: Path, tmp_path: Path, moment: str, when: Callable[[Run], bool]
 ) -> None:
-    goes_on(killed(images, tmp_path / "runs", when))
+    run = killed(images, tmp_path / "runs", when)
+    known = [each.number for each in run.trials()]
+    goes_on(run)
+    # There was nothing left but the end.
+    assert [each.number for each in run.trials()] == known
 
 
 def test_ctrl_c_loses_no_epoch_and_a_finished_run_goes_on_with_a_larger_budget_alone(
